@@ -1,0 +1,345 @@
+"""The dataclasses that cross the border between gateway and engine, and nothing else does.
+
+Knows the fields and their units. Does not know how they travel (`wire.py`), who sends them, or torch.
+
+Gateway to engine: `Command`. Engine to gateway: `Event`. Every message of one conversation carries its
+`conversation_id`; order is kept in each direction. Samples are raw bytes: float32 little-endian at
+16 kHz mono towards the engine, int16 little-endian mono at `EngineReady.output_sample_rate_hz` back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+Modality = Literal["text", "audio"]
+ResponseStatus = Literal["completed", "cancelled", "incomplete", "failed"]
+
+INPUT_SAMPLE_RATE_HZ = 16_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextPart:
+    """Written content of an item."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AudioPart:
+    """Spoken content of an item, whole; `pcm` is float32 LE, 16 kHz, mono."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OfConversation:
+    """A message of one conversation."""
+
+    conversation_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OfItem(OfConversation):
+    """A message about one item of a conversation."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OfResponse(OfConversation):
+    """A message about one reply of a conversation."""
+
+    response_id: str
+
+
+# --- gateway to engine ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenConversation(OfConversation):
+    """Asks for a slot; answered by `ConversationOpened` or `ConversationRefused`.
+
+    An empty `instructions` means the checkpoint's own system prompt; `voice` None its first voice.
+    """
+
+    instructions: str = ""
+    voice: str | None = None
+    modalities: tuple[Modality, ...] = ("audio",)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserAudioStart(OfItem):
+    """Opens a spoken user item at the end of the conversation (speech has started)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserAudio(OfItem):
+    """More samples of the open spoken item; float32 LE, 16 kHz, mono, any length."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserAudioPause(OfItem):
+    """Silence has begun: encode and prefill the part block; later `UserAudio` undoes that."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserAudioStop(OfItem):
+    """The spoken item is complete."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserAudioDrop(OfItem):
+    """The open spoken item was no turn after all: forget it and its cache positions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddItem(OfItem):
+    """Adds a complete item; `previous_item_id` None appends, `"root"` puts it first."""
+
+    role: Role
+    parts: tuple[TextPart | AudioPart, ...]
+    previous_item_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeleteItem(OfItem):
+    """Removes an item; what follows it is prefilled again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TruncateItem(OfItem):
+    """Cuts a spoken reply to its first `audio_end_ms`; answered by `ItemTruncated`."""
+
+    audio_end_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpdateInstructions(OfConversation):
+    """Replaces the system prompt; the whole conversation is prefilled again behind it."""
+
+    instructions: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Respond(OfResponse):
+    """Starts a reply that will be item `item_id`; ended by exactly one `ResponseDone`.
+
+    `max_output_tokens` counts Thinker tokens; `instructions` replace the system prompt for this
+    reply alone.
+    """
+
+    item_id: str
+    modalities: tuple[Modality, ...] = ("audio",)
+    max_output_tokens: int | None = None
+    instructions: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CancelResponse(OfResponse):
+    """Stops a reply in every stage; with `heard_ms` its item is cut to what was heard.
+
+    Without `heard_ms` the item keeps what was sent so far; a `TruncateItem` may still follow.
+    """
+
+    heard_ms: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transcribe(OfItem):
+    """Asks what a spoken item says, at low priority: `InputTranscript` or `TranscriptFailed`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CloseConversation(OfConversation):
+    """Frees the conversation's slot; anything it still had running ends without a message."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ping:
+    """Asks whether the loop turns; answered by a `Pong` with the same nonce."""
+
+    nonce: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shutdown:
+    """Ends the engine process."""
+
+
+# --- engine to gateway ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineLoading:
+    """Progress of a start: what is being done, and how much of it (0 to 1) when known."""
+
+    stage: str
+    fraction: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineReady:
+    """The engine takes conversations; what this checkpoint and this process can do."""
+
+    model_id: str
+    inputs: tuple[str, ...]
+    voices: tuple[str, ...]
+    max_conversations: int
+    context_tokens: int
+    output_sample_rate_hz: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConversationOpened(OfConversation):
+    """The conversation has a slot."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConversationRefused(OfConversation):
+    """The conversation got no slot; `code` is "capacity", "unknown_voice" or "duplicate"."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextDelta(OfResponse):
+    """More text of a reply: the text itself, or the transcript of its speech."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AudioDelta(OfResponse):
+    """More speech of a reply; int16 LE mono."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """Tokens of one reply. `cached_tokens` of the input were in the cache at `Respond`."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    input_text_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_text_tokens: int = 0
+    output_audio_tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageTimings:
+    """Seconds since `Respond` until each first, None when it never came; then busy seconds."""
+
+    prefill_s: float | None = None
+    first_text_s: float | None = None
+    first_code_s: float | None = None
+    first_wave_s: float | None = None
+    total_s: float = 0.0
+    encode_busy_s: float = 0.0
+    prefill_busy_s: float = 0.0
+    thinker_busy_s: float = 0.0
+    talker_busy_s: float = 0.0
+    token2wav_busy_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResponseError:
+    """Why a reply failed."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResponseDone(OfResponse):
+    """The end of a reply. `reason`: "max_output_tokens", "context_full", "client_cancelled"."""
+
+    status: ResponseStatus
+    reason: str | None = None
+    error: ResponseError | None = None
+    usage: Usage = field(default_factory=Usage)
+    timings: StageTimings = field(default_factory=StageTimings)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputTranscript(OfItem):
+    """What the Thinker heard in a spoken item."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TranscriptFailed(OfItem):
+    """A `Transcribe` that could not be answered, and why."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemTruncated(OfItem):
+    """A reply was cut; `text` is what was heard of it and all that history keeps."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineFault:
+    """A request or a conversation failed; with `conversation_id` None the whole engine did.
+
+    `item_id` names the item concerned, if any. `fatal` says that the conversation is gone.
+    """
+
+    conversation_id: str | None
+    code: str
+    message: str
+    item_id: str | None = None
+    fatal: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pong:
+    """Answer to `Ping`."""
+
+    nonce: int
+
+
+Command = (
+    OpenConversation
+    | UserAudioStart
+    | UserAudio
+    | UserAudioPause
+    | UserAudioStop
+    | UserAudioDrop
+    | AddItem
+    | DeleteItem
+    | TruncateItem
+    | UpdateInstructions
+    | Respond
+    | CancelResponse
+    | Transcribe
+    | CloseConversation
+    | Ping
+    | Shutdown
+)
+
+Event = (
+    EngineLoading
+    | EngineReady
+    | ConversationOpened
+    | ConversationRefused
+    | TextDelta
+    | AudioDelta
+    | ResponseDone
+    | InputTranscript
+    | TranscriptFailed
+    | ItemTruncated
+    | EngineFault
+    | Pong
+)
