@@ -1,0 +1,1 @@
+"""What people talk to the server with. Imports nothing of this repository but `streaming.protocol`."""
