@@ -1,1 +1,1 @@
-"""The real-time core: protocol, media, turns and engine. No web framework in here."""
+"""The real-time core: protocol, media, turns and the engine; no web framework."""

@@ -1,0 +1,1 @@
+"""Audio as numbers: wire codecs, resampling, WAV files, framing, and a model of a player."""

@@ -1,0 +1,147 @@
+"""What a session asks the engine to do, in the order in which it must be done.
+
+Knows item and response ids, audio as 16 kHz float32 little-endian mono bytes, and nothing of how
+a command travels. The server translates each command to one engine message; it never reorders
+or drops one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+type Modality = Literal["text", "audio"]
+type Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPart:
+    """A piece of text inside an item."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioPart:
+    """A piece of speech inside an item; `pcm` is float32 LE, 16 kHz, mono."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartUserAudio:
+    """The user's turn opens: audio of `item_id` follows."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendUserAudio:
+    """More of the user's turn; `pcm` is float32 LE, 16 kHz, mono."""
+
+    item_id: str
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseUserAudio:
+    """Silence has begun: prefill what is there. More audio of the item takes it back."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitUserAudio:
+    """The user's turn is complete and is now a conversation item."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropUserAudio:
+    """The user's turn is thrown away, as if it had never been heard."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestTranscript:
+    """Say, when convenient, what was heard in the audio of a committed item."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateItem:
+    """Add a message behind `previous_item_id`; None puts it at the front of the conversation.
+
+    The id before it is always spelled out. It may name an item that the client cannot see yet: the
+    user's open turn or the running response's item.
+    """
+
+    item_id: str
+    previous_item_id: str | None
+    role: Role
+    parts: tuple[TextPart | AudioPart, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteItem:
+    """Take an item out of the conversation."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TruncateItem:
+    """Cut a finished spoken item to its first `audio_end_ms`; answered by `ItemTruncated`."""
+
+    item_id: str
+    audio_end_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateInstructions:
+    """The system message of the conversation changed."""
+
+    instructions: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartResponse:
+    """Answer the conversation as it stands; the answer becomes `item_id`.
+
+    `instructions` replace the conversation's for this response only; None keeps them.
+    `max_output_tokens` None means as many as the context takes.
+    """
+
+    response_id: str
+    item_id: str
+    modality: Modality
+    voice: str | None
+    instructions: str | None
+    max_output_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelResponse:
+    """Stop a response; answered by `ReplyDone`. `heard_ms` is what was played, if known."""
+
+    response_id: str
+    heard_ms: int | None
+
+
+type Command = (
+    StartUserAudio
+    | AppendUserAudio
+    | PauseUserAudio
+    | CommitUserAudio
+    | DropUserAudio
+    | RequestTranscript
+    | CreateItem
+    | DeleteItem
+    | TruncateItem
+    | UpdateInstructions
+    | StartResponse
+    | CancelResponse
+)

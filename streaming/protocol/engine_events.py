@@ -1,0 +1,103 @@
+"""What the engine says about a conversation, as the protocol needs it.
+
+The server translates engine messages to these. They carry no conversation id: a session is one
+conversation. Knows nothing of queues, processes or timings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+type ReplyStatus = Literal["completed", "cancelled", "incomplete", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyUsage:
+    """Tokens that a reply cost; `cached_tokens` of the input were already in the KV cache."""
+
+    input_text_tokens: int = 0
+    input_audio_tokens: int = 0
+    cached_tokens: int = 0
+    output_text_tokens: int = 0
+    output_audio_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why something failed, in a machine's word and in a person's."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyText:
+    """The next words of a reply."""
+
+    response_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyAudio:
+    """The next samples of a reply; `pcm` is s16 LE, 24 kHz, mono."""
+
+    response_id: str
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyDone:
+    """A reply has ended: nothing more of it follows.
+
+    `reason` matters for `incomplete` only: "max_output_tokens" or "content_filter".
+    """
+
+    response_id: str
+    status: ReplyStatus
+    usage: ReplyUsage
+    reason: str | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputTranscript:
+    """What was heard in a user item."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptFailed:
+    """A user item could not be transcribed."""
+
+    item_id: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemTruncated:
+    """An item was cut; `text` is the part of its transcript that was heard."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFault:
+    """The engine has lost this conversation: what is under way fails and no more can be asked."""
+
+    failure: Failure
+
+
+type EngineEvent = (
+    ReplyText
+    | ReplyAudio
+    | ReplyDone
+    | InputTranscript
+    | TranscriptFailed
+    | ItemTruncated
+    | EngineFault
+)

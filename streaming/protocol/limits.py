@@ -1,0 +1,45 @@
+"""Every bound of a session, in one place, and what the model behind it can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one session; each error that one of them causes names it and its value.
+
+    Attributes:
+        max_message_bytes: Size of one client frame.
+        max_turn_ms: Audio in the input buffer (one user turn), and in one item that is created.
+        min_commit_ms: Audio that a commit needs.
+        max_items: Items in the conversation.
+        max_text_chars: Text of one item, or of the instructions.
+        max_id_chars: Length of an id that a client chooses.
+    """
+
+    max_message_bytes: int = 15 * 1024 * 1024
+    max_turn_ms: int = 120_000
+    min_commit_ms: int = 100
+    max_items: int = 1_000
+    max_text_chars: int = 32_768
+    max_id_chars: int = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelProfile:
+    """What the session may promise of the model.
+
+    Attributes:
+        model_id: Name that the session object shows.
+        inputs: Of "text", "audio", "image", "video".
+        voices: Voice names; the first is the default. Empty if the model does not speak.
+        instructions: System message while the client sets none.
+        transcribes: Whether the model can be asked what it heard.
+    """
+
+    model_id: str
+    inputs: tuple[str, ...]
+    voices: tuple[str, ...]
+    instructions: str
+    transcribes: bool = True

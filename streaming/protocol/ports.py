@@ -1,0 +1,45 @@
+"""The two pieces of signal processing that a session is given: an ear and a mouth.
+
+They compute and never wait, so the session stays sans-I/O; tests give scripted ones. The real
+ones are `streaming.turns.ear.Ear` and `streaming.media.mouth.Mouth`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from streaming.media.formats import AudioFormat
+from streaming.turns.events import TurnEvent, VadSettings
+
+
+class EarPort(Protocol):
+    """Turns wire audio into 16 kHz float32 audio and, with turn detection on, into turns."""
+
+    def set_turn_detection(self, settings: VadSettings | None) -> None:
+        """Detect turns with `settings`, or (None) take all audio as the open turn's."""
+
+    def hear(self, audio: bytes, audio_format: AudioFormat) -> Iterator[TurnEvent]:
+        """Take the next audio of the input; yields what it means, in order."""
+
+    def end(self) -> Iterator[TurnEvent]:
+        """Give out what is held back, since the open turn ends here; then start afresh."""
+
+    def clear(self) -> None:
+        """Forget what is held back and any open turn; time goes on."""
+
+    def convert(self, audio: bytes, audio_format: AudioFormat) -> bytes:
+        """A whole clip as float32 LE, 16 kHz, mono."""
+
+
+class MouthPort(Protocol):
+    """Turns the engine's 24 kHz PCM into the wire format of one response at a time."""
+
+    def start(self, audio_format: AudioFormat) -> None:
+        """Begin a response's audio."""
+
+    def speak(self, pcm: bytes) -> bytes:
+        """The next wire bytes for the next s16 LE 24 kHz samples; may be empty."""
+
+    def finish(self) -> bytes:
+        """The tail that was still inside."""

@@ -1,0 +1,1 @@
+"""Voice activity to turns: when the user began, paused and stopped, in samples received."""

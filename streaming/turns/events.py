@@ -1,0 +1,80 @@
+"""What the turn detector says, and the settings it takes; data only.
+
+Times are milliseconds of audio received since the session began, never the wall clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streaming.turns.errors import TurnSettingsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VadSettings:
+    """How voice activity becomes turns.
+
+    Attributes:
+        threshold: Speech probability, 0 to 1, from which a frame counts as speech.
+        prefix_padding_ms: Audio before the first speech frame that still belongs to the turn.
+        silence_duration_ms: Silence that ends the turn.
+        pause_ms: Silence after which `SpeechPaused` hints that the end may be near; from there on
+            audio is held back until the turn goes on or ends.
+        onset_ms: Speech that must be there before a turn opens, so that a click opens none.
+        max_turn_ms: Length at which a turn is ended whatever is said.
+    """
+
+    threshold: float = 0.5
+    prefix_padding_ms: int = 300
+    silence_duration_ms: int = 500
+    pause_ms: int = 128
+    onset_ms: int = 64
+    max_turn_ms: int = 120_000
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.threshold <= 1.0:
+            raise TurnSettingsError(f"threshold {self.threshold} is not between 0 and 1")
+        for name in ("prefix_padding_ms", "silence_duration_ms", "pause_ms", "onset_ms"):
+            value = getattr(self, name)
+            if value < 0:
+                raise TurnSettingsError(f"{name} {value} is below 0")
+        if self.max_turn_ms < 1:
+            raise TurnSettingsError(f"max_turn_ms {self.max_turn_ms} is below 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnAudio:
+    """Audio of the open turn; `pcm` is float32 LE, 16 kHz, mono."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechStarted:
+    """A turn opens; the audio that follows begins at `audio_start_ms` (padding included)."""
+
+    audio_start_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechPaused:
+    """Silence has begun; the turn may end here. Its audio so far has been given out."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechResumed:
+    """The pause was none: the audio that was held back follows."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechStopped:
+    """The turn has ended; `audio_end_ms` includes the silence that ended it."""
+
+    audio_end_ms: int
+
+
+type TurnEvent = TurnAudio | SpeechStarted | SpeechPaused | SpeechResumed | SpeechStopped
