@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
-type Encoding = Literal["pcm16", "mulaw", "alaw"]
+Encoding: TypeAlias = Literal["pcm16", "mulaw", "alaw"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ or drops one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
-type Modality = Literal["text", "audio"]
-type Role = Literal["system", "user", "assistant"]
+Modality: TypeAlias = Literal["text", "audio"]
+Role: TypeAlias = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +131,7 @@ class CancelResponse:
     heard_ms: int | None
 
 
-type Command = (
+Command: TypeAlias = (
     StartUserAudio
     | AppendUserAudio
     | PauseUserAudio

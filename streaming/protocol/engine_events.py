@@ -7,9 +7,9 @@ conversation. Knows nothing of queues, processes or timings.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
-type ReplyStatus = Literal["completed", "cancelled", "incomplete", "failed"]
+ReplyStatus: TypeAlias = Literal["completed", "cancelled", "incomplete", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +87,17 @@ class ItemTruncated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFault:
-    """The engine has lost this conversation: what is under way fails and no more can be asked."""
+    """A request failed in the engine; `fatal` says that it has lost the whole conversation.
+
+    A fault that is not fatal names the item concerned, if there is one.
+    """
 
     failure: Failure
+    item_id: str | None = None
+    fatal: bool = True
 
 
-type EngineEvent = (
+EngineEvent: TypeAlias = (
     ReplyText
     | ReplyAudio
     | ReplyDone

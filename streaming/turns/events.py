@@ -6,6 +6,7 @@ Times are milliseconds of audio received since the session began, never the wall
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from streaming.turns.errors import TurnSettingsError
 
@@ -77,4 +78,4 @@ class SpeechStopped:
     audio_end_ms: int
 
 
-type TurnEvent = TurnAudio | SpeechStarted | SpeechPaused | SpeechResumed | SpeechStopped
+TurnEvent: TypeAlias = TurnAudio | SpeechStarted | SpeechPaused | SpeechResumed | SpeechStopped

@@ -1,0 +1,33 @@
+"""The client's mistakes, as exceptions inside the protocol and as `error` events outside.
+
+    ProtocolError           code, message, param; its event type is "invalid_request_error"
+    └── CapabilityError     a right request that this model or version does not serve
+
+Raised below `RealtimeSession.receive_event` and turned into an event there: nothing of this leaves
+the package as an exception.
+"""
+
+from __future__ import annotations
+
+
+class ProtocolError(Exception):
+    """A client event that cannot be carried out.
+
+    Attributes:
+        code: The machine's word, OpenAI's own wherever there is one.
+        message: What is wrong, with the offending value and what would be right.
+        param: Path of the offending field, such as "session.audio.input.format.rate".
+    """
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+
+
+class CapabilityError(ProtocolError):
+    """Asked for something that exists in the API but not here; the message says what does."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__("unsupported_value", message, param)
