@@ -1,1 +1,1 @@
-"""The networks of Qwen2.5-Omni in plain PyTorch, one readable file each, with their streaming forms."""
+"""The Qwen2.5-Omni networks in plain PyTorch: maths, streaming forms, weights."""

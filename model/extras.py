@@ -1,0 +1,107 @@
+"""What our checkpoints add to a published config.json, in its section "omnilive".
+
+Knows the section's keys, and that leaving it out means the published models' behaviour: they carry
+no such section. Does not know the networks.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from model.config_reader import as_section, read, require_positive
+from model.errors import ConfigError
+
+Modality = Literal["text", "audio", "image", "video"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverConfig:
+    """The flow-matching solver of Token2Wav; `num_steps` counts time points, so 10 are 9 steps."""
+
+    method: Literal["rk4", "euler"] = "rk4"
+    num_steps: int = 10
+    guidance_scale: float = 0.5
+    sway_coefficient: float | None = -1.0
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 2:
+            raise ConfigError(f"num_steps must be at least 2, got {self.num_steps}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """How a token is drawn.
+
+    Temperature 0 is greedy, top_k 0 and top_p 1 cut nothing, penalty 1 does nothing.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or self.top_k < 0:
+            raise ConfigError("temperature and top_k must be at least 0")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p must be above 0 and at most 1, got {self.top_p}")
+        require_positive(repetition_penalty=self.repetition_penalty)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThinkerSource:
+    """An installed package whose GGUF file holds the Thinker decoder's base weights.
+
+    `hidden_scale` s divides the unembedding and multiplies the final norm, which leaves the logits
+    as they were and makes the last hidden state s times as large.
+    """
+
+    package: str
+    version: str
+    file: str
+    sha256: str
+    hidden_scale: float = 1.0
+
+
+# The persona with which the published Talker was trained; the reference warns of odd speech
+# without it.
+PUBLISHED_SYSTEM_PROMPT = (
+    "You are Qwen, a virtual human developed by the Qwen Team, Alibaba Group, capable of "
+    "perceiving auditory and visual inputs, as well as generating text and speech."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """The section "omnilive"; the defaults are what the published checkpoints do."""
+
+    inputs: tuple[Modality, ...] = ("text", "audio", "image", "video")
+    talker_text_advance_token_id: int | None = None
+    solver: SolverConfig = SolverConfig()
+    thinker_sampling: SamplingConfig = SamplingConfig()
+    talker_sampling: SamplingConfig = SamplingConfig(
+        temperature=0.9, top_k=40, top_p=0.8, repetition_penalty=1.05
+    )
+    system_prompt: str = PUBLISHED_SYSTEM_PROMPT
+    transcribe_prompt: str | None = (
+        "Transcribe the English audio into text without any punctuation marks."
+    )
+    thinker_source: ThinkerSource | None = None
+
+    @classmethod
+    def from_dict(cls, data: object) -> Self:
+        """Reads the section; an unknown key is an error, for nobody but us writes it."""
+        path = "omnilive"
+        section = as_section(data, path)
+        nested: dict[str, type] = {
+            "solver": SolverConfig,
+            "thinker_sampling": SamplingConfig,
+            "talker_sampling": SamplingConfig,
+            "thinker_source": ThinkerSource,
+        }
+        given: dict[str, object] = {
+            name: read(kind, section[name], f"{path}.{name}", strict=True)
+            for name, kind in nested.items()
+            if section.get(name) is not None
+        }
+        rest = {k: v for k, v in section.items() if k not in nested}
+        return read(cls, rest, path, strict=True, **given)
