@@ -1,10 +1,12 @@
 """The dataclasses that cross the border between gateway and engine, and nothing else does.
 
-Knows the fields and their units. Does not know how they travel (`wire.py`), who sends them, or torch.
+Knows the fields and their units. Does not know how they travel (`wire.py`), who sends them, or
+torch.
 
-Gateway to engine: `Command`. Engine to gateway: `Event`. Every message of one conversation carries its
-`conversation_id`; order is kept in each direction. Samples are raw bytes: float32 little-endian at
-16 kHz mono towards the engine, int16 little-endian mono at `EngineReady.output_sample_rate_hz` back.
+Gateway to engine: `Command`. Engine to gateway: `Event`. Every message of one conversation carries
+its `conversation_id`; order is kept in each direction. Samples are raw bytes: float32 little-endian
+at 16 kHz mono towards the engine, int16 little-endian mono at `EngineReady.output_sample_rate_hz`
+back.
 """
 
 from __future__ import annotations
@@ -128,14 +130,15 @@ class UpdateInstructions(OfConversation):
 class Respond(OfResponse):
     """Starts a reply that will be item `item_id`; ended by exactly one `ResponseDone`.
 
-    `max_output_tokens` counts Thinker tokens; `instructions` replace the system prompt for this
-    reply alone.
+    `max_output_tokens` counts Thinker tokens; `instructions` replace the system prompt and `voice`
+    the conversation's voice for this reply alone.
     """
 
     item_id: str
     modalities: tuple[Modality, ...] = ("audio",)
     max_output_tokens: int | None = None
     instructions: str | None = None
+    voice: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
