@@ -11,6 +11,7 @@ class Limits:
 
     Attributes:
         max_message_bytes: Size of one client frame.
+        max_options_bytes: Size of a client frame that carries no audio and no item.
         max_turn_ms: Audio in the input buffer (one user turn), and in one item that is created.
         min_commit_ms: Audio that a commit needs.
         max_items: Items in the conversation.
@@ -19,6 +20,7 @@ class Limits:
     """
 
     max_message_bytes: int = 15 * 1024 * 1024
+    max_options_bytes: int = 256 * 1024
     max_turn_ms: int = 120_000
     min_commit_ms: int = 100
     max_items: int = 1_000

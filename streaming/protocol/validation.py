@@ -18,6 +18,7 @@ M = TypeVar("M", bound=BaseModel)
 
 # Longer values are cut in messages, so that an error never grows with what caused it.
 SHOWN_CHARS = 64
+MAX_PARAM_CHARS = 200
 
 # What the GA form calls the things that clients of the beta still send.
 BETA_NAMES = {
@@ -90,7 +91,7 @@ def validated(model: type[M], value: object, *, under: str) -> M:
 def _translated(errors: list[ErrorDetails], under: str) -> ProtocolError:
     # An unknown field is often the misspelling of the one that is missing, so it is named first.
     first = min(errors, key=lambda error: error["type"] != "extra_forbidden")
-    param = _path(under, first["loc"])
+    param = _path(under, first["loc"])[:MAX_PARAM_CHARS]
     kind, context = first["type"], first.get("ctx", {})
     if kind == "extra_forbidden":
         hint = BETA_NAMES.get(param)
@@ -110,6 +111,8 @@ def _translated(errors: list[ErrorDetails], under: str) -> ProtocolError:
         return ProtocolError("invalid_type", message, param)
     if kind in _RANGE_CODES:
         code, bound = _RANGE_CODES[kind]
+        if isinstance(context.get("ge", context.get("le")), float):
+            code = code.replace("integer", "decimal")
         return ProtocolError(code, _out_of_range(param, first["input"], bound, context), param)
     message = f"Invalid value for '{param}': {first['msg']}"
     return ProtocolError("invalid_value", message, param)
@@ -133,10 +136,11 @@ def _out_of_range(param: str, value: object, bound: str, context: Mapping[str, A
 
 def _path(under: str, location: tuple[int | str, ...]) -> str:
     path = under
-    for step in location:
+    for place, step in enumerate(location):
+        is_last = place == len(location) - 1
         if isinstance(step, int):
             path += f"[{step}]"
-        elif not _is_union_branch(step):
+        elif is_last or not _is_union_branch(step):
             path += f".{step}" if path else step
     return path
 
@@ -146,7 +150,10 @@ def _is_union_branch(step: str) -> bool:
     return not step.replace("_", "").isalnum() or step in _BRANCHES or step[:1].isupper()
 
 
-_BRANCHES = {"int", "str", "float", "server_vad", "semantic_vad", "message", "retention_ratio"}
+_BRANCHES = frozenset(
+    "int str float server_vad semantic_vad system user assistant"
+    " input_text input_audio input_image output_text output_audio".split()
+)
 
 
 def _json_type(value: object) -> str:

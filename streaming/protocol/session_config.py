@@ -1,0 +1,302 @@
+"""The session object: its options, how an update is merged, and what may be promised.
+
+Knows every option of the GA API, which of them this version serves, and the full form that is
+echoed. Knows no state of a conversation. Three kinds of option:
+
+- served: instructions, output_modalities, audio formats, voice, turn_detection `server_vad`,
+  transcription, max_output_tokens;
+- accepted, echoed and listed in the echo's `x_not_applied`, because nothing wrong comes of it:
+  noise_reduction, tracing, include, truncation, reasoning, parallel_tool_calls, idle_timeout_ms
+  (echoed as null), `semantic_vad` (turns end by silence alone, at the pace of its eagerness);
+- refused with an error that says what is served: tools, prompt, a speed other than 1.
+
+`model` is fixed by the connection; an update may name any and the echo tells the one in use. The
+ten voice names of OpenAI, which clients send unasked, stand for the model's first voice.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+
+from streaming.protocol.errors import CapabilityError, ProtocolError
+from streaming.protocol.limits import Limits, ModelProfile
+from streaming.protocol.validation import Wire, shown, validated
+from streaming.protocol.wire_audio import PcmFormat, WireFormat
+from streaming.turns.events import VadSettings
+
+OPENAI_VOICES = frozenset(
+    "alloy ash ballad coral echo sage shimmer verse marin cedar".split()
+)
+
+Object: TypeAlias = dict[str, Any]
+OutputModalities: TypeAlias = Annotated[
+    list[Literal["text", "audio"]], Field(min_length=1, max_length=1)
+]
+MaxTokens: TypeAlias = Annotated[int, Field(ge=1, le=4096)] | Literal["inf"]
+
+# How long silence may last before a semantic turn ends, while no model weighs the words.
+_EAGERNESS_SILENCE_MS = {"low": 1200, "medium": 800, "high": 500, "auto": 800}
+
+
+class Transcription(Wire):
+    """Input transcription; the omni model itself does it, whatever `model` says."""
+
+    model: str | None = None
+    language: str | None = None
+    prompt: str | None = None
+    delay: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
+    keywords: list[str] | None = None
+    languages: list[str] | None = None
+
+
+class NoiseReduction(Wire):
+    """A hint about the microphone; accepted, not applied."""
+
+    type: Literal["near_field", "far_field"]
+    strength: float | None = None
+
+
+class ServerVad(Wire):
+    """Turns by voice activity and silence."""
+
+    type: Literal["server_vad"]
+    threshold: float = Field(default=0.5, ge=0.0, le=1.0)
+    prefix_padding_ms: int = Field(default=300, ge=0, le=10_000)
+    silence_duration_ms: int = Field(default=500, ge=0, le=30_000)
+    create_response: bool = True
+    interrupt_response: bool = True
+    idle_timeout_ms: int | None = Field(default=None, ge=5_000, le=30_000)
+
+
+class SemanticVad(Wire):
+    """Turns by what the words mean; here, for now, by a silence that its eagerness sets."""
+
+    type: Literal["semantic_vad"]
+    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+    create_response: bool = True
+    interrupt_response: bool = True
+
+
+TurnDetection: TypeAlias = Annotated[ServerVad | SemanticVad, Field(discriminator="type")]
+
+
+class AudioInput(Wire):
+    """What comes from the client."""
+
+    format: WireFormat = PcmFormat()
+    transcription: Transcription | None = None
+    noise_reduction: NoiseReduction | None = None
+    turn_detection: TurnDetection | None = ServerVad(type="server_vad")
+
+
+class Voice(Wire):
+    """A voice by id, the object form of a voice's name."""
+
+    id: str
+
+
+class AudioOutput(Wire):
+    """What goes to the client."""
+
+    format: WireFormat = PcmFormat()
+    voice: str | Voice | None = None
+    speed: float = Field(default=1.0, ge=0.25, le=1.5)
+
+
+class Audio(Wire):
+    """Both directions of sound."""
+
+    input: AudioInput = AudioInput()
+    output: AudioOutput = AudioOutput()
+
+
+class TokenLimits(Wire):
+    """Bounds of a retention ratio."""
+
+    post_instructions: int | None = Field(default=None, ge=0)
+
+
+class RetentionRatio(Wire):
+    """How much to keep when the context overflows; accepted, not applied."""
+
+    type: Literal["retention_ratio"]
+    retention_ratio: float = Field(ge=0.0, le=1.0)
+    token_limits: TokenLimits | None = None
+
+
+class SessionConfig(Wire):
+    """The session's options as they are in force."""
+
+    type: Literal["realtime"]
+    model: str | None = None
+    output_modalities: OutputModalities = ["audio"]
+    instructions: str = ""
+    prompt: Object | None = None
+    audio: Audio = Audio()
+    tools: list[Object] = []
+    tool_choice: Literal["auto", "none", "required"] | Object = "auto"
+    parallel_tool_calls: bool | None = None
+    reasoning: Object | None = None
+    max_output_tokens: MaxTokens = "inf"
+    truncation: Literal["auto", "disabled"] | RetentionRatio = "disabled"
+    tracing: Literal["auto"] | Object | None = None
+    include: list[Literal["item.input_audio_transcription.logprobs"]] | None = None
+
+    @property
+    def modality(self) -> Literal["text", "audio"]:
+        """The one kind of output."""
+        return self.output_modalities[0]
+
+    @property
+    def voice(self) -> str | None:
+        """Name of the voice in force; None if the model has none."""
+        voice = self.audio.output.voice
+        return voice.id if isinstance(voice, Voice) else voice
+
+    @property
+    def max_tokens(self) -> int | None:
+        """`max_output_tokens` as a number; None for "inf"."""
+        return None if self.max_output_tokens == "inf" else self.max_output_tokens
+
+    def vad(self, limits: Limits) -> VadSettings | None:
+        """The settings of the turn detector; None when the client decides the turns."""
+        detection = self.audio.input.turn_detection
+        if detection is None:
+            return None
+        if isinstance(detection, SemanticVad):
+            silence_ms = _EAGERNESS_SILENCE_MS[detection.eagerness]
+            return VadSettings(silence_duration_ms=silence_ms, max_turn_ms=limits.max_turn_ms)
+        return VadSettings(
+            threshold=detection.threshold,
+            prefix_padding_ms=detection.prefix_padding_ms,
+            silence_duration_ms=detection.silence_duration_ms,
+            max_turn_ms=limits.max_turn_ms,
+        )
+
+
+# Objects that an update merges into; every other value is replaced whole.
+_MERGED: dict[str, Any] = {
+    "audio": {
+        "input": {"turn_detection": {}, "transcription": {}, "noise_reduction": {}},
+        "output": {},
+    }
+}
+# Where null is a value of its own; elsewhere it brings the default back.
+_NULLABLE = frozenset(
+    "prompt turn_detection transcription noise_reduction parallel_tool_calls reasoning tracing"
+    " include idle_timeout_ms strength model language delay keywords languages".split()
+)
+
+
+def default_config(profile: ModelProfile) -> SessionConfig:
+    """The session before the client says anything."""
+    listens = "audio" in profile.inputs
+    return SessionConfig(
+        type="realtime",
+        model=profile.model_id,
+        instructions=profile.instructions,
+        output_modalities=["audio"] if profile.voices else ["text"],
+        audio=Audio(
+            input=AudioInput() if listens else AudioInput(turn_detection=None),
+            output=AudioOutput(voice=profile.voices[0] if profile.voices else None),
+        ),
+    )
+
+
+def updated(
+    config: SessionConfig, patch: Object, profile: ModelProfile, limits: Limits
+) -> SessionConfig:
+    """`config` with `patch` merged in: absent is unchanged, null clears.
+
+    Raises:
+        ProtocolError: The patch is wrong, or asks for what is not served; nothing has changed.
+    """
+    if "type" not in patch:
+        message = "Missing required parameter: 'session.type'."
+        raise ProtocolError("missing_required_parameter", message, "session.type")
+    defaults = default_config(profile).model_dump()
+    merged = _merge(config.model_dump(), patch, defaults, _MERGED)
+    wanted = validated(SessionConfig, merged, under="session")
+    if len(wanted.instructions) > limits.max_text_chars:
+        raise ProtocolError(
+            "string_above_max_length",
+            f"Invalid 'session.instructions': {len(wanted.instructions)} characters, expected at "
+            f"most {limits.max_text_chars} (max_text_chars).",
+            "session.instructions",
+        )
+    _refuse_unserved(wanted, profile)
+    return _resolved(wanted, profile)
+
+
+def _merge(base: Object, patch: Object, defaults: Object, merged: Object) -> Object:
+    result = dict(base)
+    for key, value in patch.items():
+        below = result.get(key)
+        if value is None and key not in _NULLABLE and key in defaults:
+            result[key] = defaults[key]
+        elif key in merged and isinstance(value, dict) and isinstance(below, dict):
+            same = value.get("type", below.get("type")) == below.get("type")
+            base_below = below if same else {}
+            result[key] = _merge(base_below, value, defaults.get(key) or {}, merged[key])
+        else:
+            result[key] = value
+    return result
+
+
+def voice_named(voice: str | Voice | None, profile: ModelProfile, *, param: str) -> str | None:
+    """The model's voice that a client's name stands for.
+
+    Raises:
+        ProtocolError: No such voice; the message lists those there are.
+    """
+    name = voice.id if isinstance(voice, Voice) else voice
+    if name in profile.voices:
+        return name
+    if name is None or name in OPENAI_VOICES:
+        return profile.voices[0] if profile.voices else None
+    choices = ", ".join(repr(choice) for choice in profile.voices)
+    message = f"Invalid value: {shown(name)}. Supported values are: {choices}."
+    raise ProtocolError("invalid_value", message, param)
+
+
+def _resolved(config: SessionConfig, profile: ModelProfile) -> SessionConfig:
+    voice = voice_named(config.audio.output.voice, profile, param="session.audio.output.voice")
+    output = config.audio.output.model_copy(update={"voice": voice})
+    audio = config.audio.model_copy(update={"output": output})
+    return config.model_copy(update={"audio": audio, "model": profile.model_id})
+
+
+def _refuse_unserved(config: SessionConfig, profile: ModelProfile) -> None:
+    refuse_modality(config.modality, profile, param="session.output_modalities")
+    refuse_tools(config.tools, config.tool_choice, under="session")
+    if config.prompt is not None:
+        raise CapabilityError("Stored prompts are not served; send 'instructions'.", "session.prompt")
+    if config.audio.output.speed != 1.0:
+        raise CapabilityError(
+            f"A speed of {config.audio.output.speed} is not served; only 1.0 is.",
+            "session.audio.output.speed",
+        )
+    if config.audio.input.turn_detection is not None and "audio" not in profile.inputs:
+        raise CapabilityError(
+            f"{profile.model_id} takes {' and '.join(profile.inputs)}, so there is no speech to "
+            "detect; only null is served.",
+            "session.audio.input.turn_detection",
+        )
+
+
+def refuse_modality(modality: str, profile: ModelProfile, *, param: str) -> None:
+    """Raises CapabilityError if the model cannot answer so."""
+    if modality == "audio" and not profile.voices:
+        raise CapabilityError(f"{profile.model_id} has no voice; only 'text' is served.", param)
+
+
+def refuse_tools(tools: list[Object], tool_choice: str | Object, *, under: str) -> None:
+    """Raises CapabilityError if the client expects a function to be called."""
+    if tools:
+        raise CapabilityError("Function tools are not served yet; leave it empty.", f"{under}.tools")
+    if tool_choice not in ("auto", "none"):
+        raise CapabilityError(
+            "No tools are served, so only 'auto' and 'none' are.", f"{under}.tool_choice"
+        )

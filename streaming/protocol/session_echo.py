@@ -1,0 +1,79 @@
+"""The full session object as `session.created` and `session.updated` show it.
+
+Knows which values strict clients take: canonical ones only, whole milliseconds, `type` always
+there, extensions as extra `x_` fields. Knows nothing of how the options came to be.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streaming.protocol.session_config import SemanticVad, SessionConfig, Transcription
+
+# Shown only when a client set them: some clients know no more than the three others.
+_RARE_TRANSCRIPTION_KEYS = {"delay", "keywords", "languages"}
+
+
+def session_object(
+    config: SessionConfig, *, session_id: str, expires_at_s: int | None
+) -> dict[str, Any]:
+    """The effective session, every option spelled out.
+
+    Args:
+        config: The options in force.
+        session_id: The session's id.
+        expires_at_s: When the session ends, seconds of Unix time; None if it does not.
+    """
+    shown = config.model_dump(exclude={"audio", "reasoning", "parallel_tool_calls"})
+    for rare in ("reasoning", "parallel_tool_calls"):
+        if getattr(config, rare) is not None:
+            shown[rare] = getattr(config, rare)
+    return {
+        **shown,
+        "object": "realtime.session",
+        "id": session_id,
+        "expires_at": expires_at_s,
+        "audio": {"input": _input(config), "output": _output(config)},
+        "x_not_applied": not_applied(config),
+    }
+
+
+def not_applied(config: SessionConfig) -> list[str]:
+    """The options that were accepted and change nothing, by their path."""
+    heard = config.audio.input
+    detection = heard.turn_detection
+    idle = None if isinstance(detection, SemanticVad) or detection is None else (
+        detection.idle_timeout_ms
+    )
+    transcription = heard.transcription or Transcription()
+    hints = transcription.model_dump(exclude={"model"}, exclude_none=True)
+    paths = {
+        "audio.input.noise_reduction": heard.noise_reduction is not None,
+        "audio.input.turn_detection.type": isinstance(detection, SemanticVad),
+        "audio.input.turn_detection.idle_timeout_ms": idle is not None,
+        **{f"audio.input.transcription.{name}": True for name in hints},
+        "parallel_tool_calls": config.parallel_tool_calls is not None,
+        "reasoning": config.reasoning is not None,
+        "truncation": config.truncation != "disabled",
+        "tracing": config.tracing is not None,
+        "include": bool(config.include),
+    }
+    return [path for path, without_effect in paths.items() if without_effect]
+
+
+def _input(config: SessionConfig) -> dict[str, Any]:
+    shown = config.audio.input.model_dump()
+    if shown["turn_detection"] and "idle_timeout_ms" in shown["turn_detection"]:
+        shown["turn_detection"]["idle_timeout_ms"] = None
+    if shown["transcription"]:
+        for key in _RARE_TRANSCRIPTION_KEYS:
+            if shown["transcription"][key] is None:
+                del shown["transcription"][key]
+    if shown["noise_reduction"] and shown["noise_reduction"]["strength"] is None:
+        del shown["noise_reduction"]["strength"]
+    return shown
+
+
+def _output(config: SessionConfig) -> dict[str, Any]:
+    output = config.audio.output
+    return {"format": output.format.model_dump(), "voice": config.voice, "speed": output.speed}
