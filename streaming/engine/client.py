@@ -1,0 +1,215 @@
+"""What the gateway holds of the engine: its process, a way to send, and one queue a conversation.
+
+Knows when to start a process and whom to tell. Does not know what a conversation is about, nor
+torch. A death of the engine is told to every open conversation once, as a fatal `EngineFault`; then
+a new process starts. What is sent for a conversation that was told so goes nowhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from streaming.engine.link import EngineLink
+from streaming.engine.messages import (
+    CloseConversation,
+    Command,
+    ConversationOpened,
+    EngineFault,
+    EngineLoading,
+    EngineReady,
+    Event,
+    OfConversation,
+    Ping,
+)
+from streaming.engine.settings import ClientSettings, EngineSettings
+from streaming.errors import EngineGoneError
+
+logger = logging.getLogger("omnilive.engine.client")
+
+WORKER = (sys.executable, "-m", "streaming.engine.worker")
+Progress = Callable[[EngineLoading], None]
+
+
+class EngineClient:
+    """Starts the engine process, keeps it alive, and routes messages.
+
+    `ready` is None while there is no engine that takes conversations; `failure` says why there
+    will be none any more.
+    """
+
+    def __init__(
+        self,
+        engine: EngineSettings,
+        settings: ClientSettings | None = None,
+        *,
+        worker: Sequence[str] = WORKER,
+        progress: Progress | None = None,
+    ) -> None:
+        self.ready: EngineReady | None = None
+        self.failure: str | None = None
+        self._engine = engine
+        self._settings = settings or ClientSettings()
+        self._worker = worker
+        self._progress = progress
+        self._link: EngineLink | None = None
+        self._queues: dict[str, asyncio.Queue[Event]] = {}
+        self._deaths = 0
+        self._changed = asyncio.Condition()
+        self._keeping: asyncio.Task[None] | None = None
+
+    async def start(self) -> EngineReady:
+        """Starts the process and waits until it takes conversations.
+
+        Raises:
+            EngineGoneError: It ended, or was not ready in time; says which.
+        """
+        assert self._keeping is None, "an engine client starts once"
+        self._keeping = asyncio.create_task(self._keep(), name="keep engine")
+        return await self.wait_ready()
+
+    async def wait_ready(self) -> EngineReady:
+        """Waits for an engine that takes conversations.
+
+        Raises:
+            EngineGoneError: There will be none; says why.
+        """
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.ready or self.failure)
+        if self.ready is None:
+            raise EngineGoneError(self.failure)
+        return self.ready
+
+    async def stop(self) -> None:
+        """Ends the process and waits for its end; conversations that are open get their fault."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeping
+        await self._fail("the engine was stopped")
+
+    def subscribe(self, conversation_id: str) -> asyncio.Queue[Event]:
+        """Returns the bounded queue on which everything about this conversation will come."""
+        assert conversation_id not in self._queues, f"{conversation_id} is subscribed already"
+        queue: asyncio.Queue[Event] = asyncio.Queue(self._settings.queue_messages)
+        self._queues[conversation_id] = queue
+        if self.ready is None:
+            self._lose(conversation_id, "engine_gone", "the engine is not ready")
+        return queue
+
+    def unsubscribe(self, conversation_id: str) -> None:
+        """Forgets the queue; tells the engine to close the conversation if it still has it."""
+        if self._queues.pop(conversation_id, None) is not None and self._link is not None:
+            self._link.post(CloseConversation(conversation_id=conversation_id))
+
+    async def send(self, message: Command) -> None:
+        """Sends a message, waiting while the engine is behind.
+
+        For a conversation that was lost (its queue ends with a fatal fault) this does nothing.
+        """
+        lost = isinstance(message, OfConversation) and message.conversation_id not in self._queues
+        if not lost and self._link is not None:
+            await self._link.send(message)
+
+    async def _keep(self) -> None:
+        """Runs one process after the other until there were too many deaths."""
+        while True:
+            try:
+                await self._run_process()
+            except EngineGoneError as error:
+                self._deaths += 1
+                logger.error("engine death %d: %s", self._deaths, error)
+                await self._set_ready(None)
+                self._lose_all(str(error))
+                if self._deaths >= self._settings.max_deaths:
+                    await self._fail(f"{self._deaths} engine deaths in a row; the last: {error}")
+                    return
+
+    async def _run_process(self) -> None:
+        """Runs one process from its start to its end.
+
+        Raises:
+            EngineGoneError: It ended, hung or was not ready in time.
+        """
+        with tempfile.TemporaryDirectory(prefix="omnilive-") as directory:
+            endpoint = f"ipc://{Path(directory) / 'engine'}"
+            command = (*self._worker, "--endpoint", endpoint, *self._engine.flags())
+            async with EngineLink(endpoint, command, self._settings) as link:
+                self._link = link
+                try:
+                    await self._follow(link)
+                finally:
+                    self._link = None
+
+    async def _follow(self, link: EngineLink) -> None:
+        """Routes what the engine says, and asks now and then whether it still turns."""
+        limit_s = self._settings.start_timeout_s
+        waited_for = "ready"
+        while True:
+            try:
+                message = await asyncio.wait_for(link.receive(), limit_s)
+            except TimeoutError:
+                raise EngineGoneError(f"the engine was not {waited_for} in {limit_s:g} s") from None
+            await self._route(message)
+            if isinstance(message, EngineReady):
+                link.ping_every(self._settings.ping_interval_s, Ping)
+                limit_s, waited_for = self._settings.ping_timeout_s, "answering"
+
+    async def _route(self, message: Event) -> None:
+        match message:
+            case EngineLoading(stage=stage, fraction=fraction):
+                logger.info("engine: %s%s", stage, "" if fraction is None else f" {fraction:.0%}")
+                if self._progress is not None:
+                    self._progress(message)
+            case EngineReady():
+                await self._set_ready(message)
+            case EngineFault(conversation_id=None):
+                logger.error("engine fault %s: %s", message.code, message.message)
+            case EngineFault(conversation_id=str(name)):
+                self._deliver(name, message)
+            case OfConversation(conversation_id=name):
+                self._deliver(name, message)
+
+    def _deliver(self, name: str, message: Event) -> None:
+        queue = self._queues.get(name)
+        if queue is None:
+            return  # closed on this side while the message was on its way
+        if isinstance(message, ConversationOpened):
+            self._deaths = 0
+        try:
+            queue.put_nowait(message)
+        except asyncio.QueueFull:
+            limit = self._settings.queue_messages
+            self._lose(name, "slow_consumer", f"{limit} messages were waiting to be read")
+            if self._link is not None:
+                self._link.post(CloseConversation(conversation_id=name))
+        else:
+            if isinstance(message, EngineFault) and message.fatal:
+                del self._queues[name]
+
+    def _lose_all(self, reason: str) -> None:
+        for name in list(self._queues):
+            self._lose(name, "engine_gone", reason)
+
+    def _lose(self, name: str, code: str, reason: str) -> None:
+        """Ends a conversation's queue with the fault; a full queue makes room for it."""
+        queue = self._queues.pop(name)
+        if queue.full():
+            queue.get_nowait()
+        queue.put_nowait(EngineFault(conversation_id=name, code=code, message=reason, fatal=True))
+
+    async def _set_ready(self, ready: EngineReady | None) -> None:
+        async with self._changed:
+            self.ready = ready
+            self._changed.notify_all()
+
+    async def _fail(self, reason: str) -> None:
+        self._lose_all(reason)
+        async with self._changed:
+            self.ready, self.failure = None, reason
+            self._changed.notify_all()

@@ -1,0 +1,131 @@
+"""One engine process and the socket to it, from start to end.
+
+Knows how to spawn, talk and end. Does not know conversations or restarts (`client.py` does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import zmq
+import zmq.asyncio
+
+from streaming.engine.messages import Command, Event, Ping, Shutdown
+from streaming.engine.settings import ClientSettings
+from streaming.engine.wire import decode, encode
+from streaming.errors import EngineGoneError
+
+logger = logging.getLogger("omnilive.engine.link")
+
+
+class EngineLink:
+    """A running engine process; leaving the context ends it."""
+
+    def __init__(self, endpoint: str, command: Sequence[str], settings: ClientSettings) -> None:
+        self._endpoint = endpoint
+        self._command = command
+        self._settings = settings
+        self._outgoing: asyncio.Queue[Command] = asyncio.Queue(settings.queue_messages)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._context = zmq.asyncio.Context()
+        self._socket = self._context.socket(zmq.PAIR)
+        self._socket.linger = 0
+        self._socket.bind(self._endpoint)
+        # The worker ends when its stdin does: it cannot outlive the gateway, however that dies.
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=asyncio.subprocess.PIPE
+        )
+        self._ended = asyncio.create_task(self._process.wait(), name="engine process")
+        self._spawn(self._write(), "engine writer")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._process.returncode is None:
+            await self._end_process(gently=kind is None or issubclass(kind, asyncio.CancelledError))
+        await self._ended
+        self._socket.close()
+        self._context.term()
+        # Whoever waits in `send` goes on: the queue has room again, and nobody reads it.
+        while not self._outgoing.empty():
+            self._outgoing.get_nowait()
+
+    async def send(self, message: Command) -> None:
+        """Queues a message; waits while the engine is `queue_messages` behind."""
+        if self._ended.done():
+            return
+        await self._outgoing.put(message)
+
+    def post(self, message: Command) -> None:
+        """Queues a message that must not wait; a full queue sends it as soon as there is room."""
+        try:
+            self._outgoing.put_nowait(message)
+        except asyncio.QueueFull:
+            self._spawn(self._outgoing.put(message), "engine post")
+
+    async def receive(self) -> Event:
+        """Returns the next message of the engine.
+
+        Raises:
+            EngineGoneError: The process has ended; names its exit status.
+        """
+        incoming = asyncio.ensure_future(self._socket.recv_multipart())
+        either: set[asyncio.Future[Any]] = {incoming, self._ended}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            incoming.cancel()
+            raise
+        if not incoming.done():
+            incoming.cancel()
+            raise EngineGoneError(f"the engine process ended with status {self._ended.result()}")
+        message = decode(incoming.result())
+        assert isinstance(message, Event), f"the engine sent {type(message).__name__}"
+        return message
+
+    def ping_every(self, interval_s: float, ping: Callable[..., Ping]) -> None:
+        """Starts to ask, every `interval_s`, whether the loop turns."""
+        self._spawn(self._ping(interval_s, ping), "engine ping")
+
+    def _spawn(self, work: Awaitable[None], name: str) -> None:
+        async def run() -> None:
+            await work
+
+        self._tasks.append(asyncio.create_task(run(), name=name))
+
+    async def _ping(self, interval_s: float, ping: Callable[..., Ping]) -> None:
+        nonce = 0
+        while True:
+            await asyncio.sleep(interval_s)
+            await self._outgoing.put(ping(nonce=nonce))
+            nonce += 1
+
+    async def _write(self) -> None:
+        while True:
+            message = await self._outgoing.get()
+            await self._socket.send_multipart(encode(message))
+
+    async def _end_process(self, *, gently: bool) -> None:
+        if gently:
+            with contextlib.suppress(zmq.Again):
+                await self._socket.send_multipart(encode(Shutdown()), zmq.NOBLOCK)
+            done, _ = await asyncio.wait({self._ended}, timeout=self._settings.stop_timeout_s)
+            if done:
+                return
+            logger.warning("the engine did not end in %g s", self._settings.stop_timeout_s)
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()

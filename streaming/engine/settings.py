@@ -1,0 +1,80 @@
+"""What an engine process is started with.
+
+Knows the values and their spelling as flags of `python -m streaming.engine.worker`. Does not know
+the environment (`server/settings.py` does) nor the checkpoint's own figures (config.json does).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """Settings of one engine process; None leaves the choice to the checkpoint or the machine."""
+
+    model: str | None = None
+    device: str = "cpu"
+    dtype: str = "auto"
+    threads: int | None = None
+    max_conversations: int = 4
+    context_tokens: int | None = None
+    first_packet_target_s: float = 0.3
+    seed: int = 0
+
+    def flags(self) -> list[str]:
+        """Returns the command line that `from_flags` reads back to an equal value."""
+        given = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return [
+            text
+            for name, value in given
+            if value is not None
+            for text in (f"--{name.replace('_', '-')}", str(value))
+        ]
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Declares the flags."""
+        default = cls()
+        parser.add_argument("--model", help="checkpoint directory or hub id; none: omni-mini")
+        parser.add_argument("--device", default=default.device, help="cpu, cuda or cuda:N")
+        parser.add_argument("--dtype", default=default.dtype, help="auto, float32 or bfloat16")
+        parser.add_argument("--threads", type=int, help="torch threads; none: one for each core")
+        parser.add_argument("--max-conversations", type=int, default=default.max_conversations)
+        parser.add_argument("--context-tokens", type=int, help="positions of one conversation")
+        parser.add_argument(
+            "--first-packet-target-s", type=float, default=default.first_packet_target_s
+        )
+        parser.add_argument("--seed", type=int, default=default.seed, help="of sampling and noise")
+
+    @classmethod
+    def from_namespace(cls, namespace: argparse.Namespace) -> Self:
+        """Returns the settings among parsed flags."""
+        return cls(**{f.name: getattr(namespace, f.name) for f in fields(cls)})
+
+    @classmethod
+    def from_flags(cls, flags: Sequence[str]) -> Self:
+        """Returns the settings of a command line made by `flags`."""
+        parser = argparse.ArgumentParser()
+        cls.add_arguments(parser)
+        return cls.from_namespace(parser.parse_args(flags))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientSettings:
+    """How the gateway keeps an engine process.
+
+    `start_timeout_s` bounds loading and warming up; `max_deaths` in a row, without a conversation
+    opened in between, are one too many; an engine that answers no ping for `ping_timeout_s` is
+    taken for hung and killed.
+    """
+
+    start_timeout_s: float = 600.0
+    stop_timeout_s: float = 5.0
+    max_deaths: int = 5
+    ping_interval_s: float = 10.0
+    ping_timeout_s: float = 60.0
+    queue_messages: int = 4096
