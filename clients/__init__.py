@@ -1,1 +1,1 @@
-"""What people talk to the server with. Imports nothing of this repository but `streaming.protocol`."""
+"""What people talk to the server with. Of this repository they may import `streaming.protocol`."""

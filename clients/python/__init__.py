@@ -1,1 +1,1 @@
-"""An asyncio client of the Realtime WebSocket: sources of speech, one turn, and its measurements."""
+"""An asyncio client of the Realtime WebSocket: sources of speech, turns, measurements."""

@@ -1,0 +1,96 @@
+"""`omnilive talk`: one question to a running server, or an open conversation by microphone.
+
+Knows the command line. The conversation itself is `turn.py` and `microphone.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clients.python.client import DEFAULT_URL, RealtimeClient, open_conversation
+from clients.python.errors import ClientError, SourceError
+from clients.python.microphone import converse, sound_devices
+from clients.python.report import TurnReport
+from clients.python.sources import Recording, read_recording, write_wav
+from clients.python.turn import ask_aloud, ask_typed
+
+
+def talk(
+    question: Annotated[
+        Path | None, typer.Argument(help="sound file with the question; none: the microphone")
+    ] = None,
+    *,
+    text: Annotated[str | None, typer.Option(help="type the question instead")] = None,
+    out: Annotated[Path | None, typer.Option(help="write the spoken answer to this WAV")] = None,
+    url: Annotated[str, typer.Option(help="the server's Realtime endpoint")] = DEFAULT_URL,
+    model: Annotated[str | None, typer.Option(help="model to ask for")] = None,
+    push_to_talk: Annotated[
+        bool, typer.Option("--push-to-talk", help="say when the question ends, do not detect it")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+) -> None:
+    """Ask one question and hear the answer, with what it took; or talk by microphone."""
+    try:
+        report = asyncio.run(_talk(question, text, url, model, push_to_talk))
+        if out is not None and report is not None:
+            write_wav(out, report.samples, report.sample_rate_hz)
+    except ClientError as error:
+        typer.echo(f"omnilive talk: {error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    if report is not None:
+        show(report, out, as_json=as_json)
+
+
+def show(report: TurnReport, out: Path | None, *, as_json: bool) -> None:
+    """Prints a report: for people, or as one JSON object."""
+    if as_json:
+        typer.echo(json.dumps({**report.figures(), "out": out and str(out)}, ensure_ascii=False))
+        return
+    typer.echo(report.table())
+    if out is not None:
+        typer.echo(f"the answer's sound is in {out}")
+
+
+async def ask(
+    client: RealtimeClient, question: Recording | str, *, push_to_talk: bool = False
+) -> TurnReport:
+    """Sets the session up for one question and asks it.
+
+    Raises:
+        ClientError: The turn could not be had to its end; says why.
+    """
+    if isinstance(question, str):
+        return await ask_typed(client, question)
+    detection = None if push_to_talk else {"type": "server_vad"}
+    session = await client.configure(
+        audio={"input": {"turn_detection": detection, "transcription": {}}}
+    )
+    transcript = session["audio"]["input"].get("transcription") is not None
+    return await ask_aloud(client, question, push_to_talk=push_to_talk, transcript=transcript)
+
+
+async def _talk(
+    question: Path | None, text: str | None, url: str, model: str | None, push_to_talk: bool
+) -> TurnReport | None:
+    if question is not None and text is not None:
+        raise SourceError("give a sound file or --text, not both")
+    if question is None and text is None:
+        devices = sound_devices()
+        async with open_conversation(url, model=model) as client:
+            typer.echo("speak; Ctrl-C ends")
+            try:
+                await converse(client, devices, typer.echo)
+            except* ClientError as group:
+                raise group.exceptions[0] from None
+        return None
+    asked = text if question is None else read_recording(question)
+    assert asked is not None
+    async with open_conversation(url, model=model) as client:
+        return await ask(client, asked, push_to_talk=push_to_talk)

@@ -1,0 +1,102 @@
+"""One conversation in the gateway: the protocol's session wired to the engine and to an outbox.
+
+Knows in which order things pass. Does not know sockets (`realtime.py`), the protocol's rules
+(`streaming.protocol`) or the networks (`streaming.engine`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from server.errors import EngineLostError, FullError
+from server.outbox import Outbox
+from server.translate import to_engine, to_protocol
+from streaming.engine.client import EngineClient
+from streaming.engine.messages import (
+    CloseConversation,
+    ConversationOpened,
+    ConversationRefused,
+    EngineFault,
+    OpenConversation,
+)
+from streaming.engine.messages import Event as EngineMessage
+from streaming.protocol.session import RealtimeSession
+
+logger = logging.getLogger("omnilive.conversation")
+
+
+class Conversation:
+    """Passes what the client says to the engine and what the engine says to the client."""
+
+    def __init__(
+        self,
+        *,
+        conversation_id: str,
+        session: RealtimeSession,
+        engine: EngineClient,
+        outbox: Outbox,
+    ) -> None:
+        self._id = conversation_id
+        self._session = session
+        self._engine = engine
+        self._outbox = outbox
+        self._messages: asyncio.Queue[EngineMessage] = engine.subscribe(conversation_id)
+        # The client's frames and the engine's messages both make commands; their order is kept.
+        self._passing = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Asks the engine for a slot, then lets `session.created` out.
+
+        Raises:
+            FullError: The engine refuses; says why.
+            EngineLostError: The engine ended meanwhile.
+        """
+        await self._engine.send(
+            OpenConversation(
+                conversation_id=self._id,
+                instructions=self._session.instructions,
+                voice=self._session.voice,
+            )
+        )
+        match await self._messages.get():
+            case ConversationOpened():
+                await self._pass_on()
+            case ConversationRefused(message=message):
+                raise FullError(message)
+            case EngineFault(message=message):
+                raise EngineLostError(message)
+            case message:
+                raise AssertionError(f"{type(message).__name__} before the conversation was opened")
+
+    async def receive(self, frame: str | bytes) -> None:
+        """Takes one frame of the client."""
+        self._session.receive_event(frame)
+        await self._pass_on()
+
+    async def follow_engine(self) -> None:
+        """Takes what the engine says until it loses this conversation.
+
+        Raises:
+            EngineLostError: The conversation cannot go on; the client has been told.
+        """
+        while True:
+            message = await self._messages.get()
+            event = to_protocol(message)
+            if event is not None:
+                self._session.receive_engine(event)
+                await self._pass_on()
+            if isinstance(message, EngineFault) and message.fatal:
+                raise EngineLostError(message.message)
+
+    async def close(self) -> None:
+        """Gives the slot back."""
+        self._engine.unsubscribe(self._id)
+        await self._engine.send(CloseConversation(conversation_id=self._id))
+
+    async def _pass_on(self) -> None:
+        async with self._passing:
+            self._outbox.put(self._session.events_to_send())
+            for command in self._session.commands():
+                await self._engine.send(to_engine(command, self._id))
+                self._outbox.put(self._session.events_to_send())

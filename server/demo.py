@@ -1,0 +1,53 @@
+"""`omnilive demo`: the main job once. A server starts, is asked aloud, answers aloud, and ends.
+
+Knows the order of the show. Server and client are the ones that everybody uses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clients.python.client import open_conversation
+from clients.python.errors import ClientError
+from clients.python.report import TurnReport
+from clients.python.sources import Recording, read_recording, write_wav
+from clients.python.talk import ask, show
+from server.errors import ServerError
+from server.options import takes_settings
+from server.running import running_server
+from server.serve import show_progress, start_logging
+from server.settings import Settings
+from streaming.errors import StreamingError
+
+QUESTION = Path(__file__).parent / "assets" / "question.wav"
+
+
+@takes_settings
+def demo(
+    settings: Settings,
+    question: Annotated[Path, typer.Option(help="sound file with the question")] = QUESTION,
+    out: Annotated[Path, typer.Option(help="where the answer's sound goes")] = Path("answer.wav"),
+    as_json: Annotated[bool, typer.Option("--json", help="end with one JSON object")] = False,
+) -> None:
+    """Start a server, ask it a recorded question at the pace of speech, and end."""
+    # A port of its own, so that a server that runs already is left alone.
+    settings = settings.model_copy(update={"port": 0, "log_level": "warning"})
+    start_logging(settings)
+    try:
+        report = asyncio.run(_demo(settings, read_recording(question)))
+        write_wav(out, report.samples, report.sample_rate_hz)
+    except (ClientError, ServerError, StreamingError) as error:
+        typer.echo(f"omnilive demo: {error}", err=True)
+        raise typer.Exit(1) from None
+    show(report, out, as_json=as_json)
+
+
+async def _demo(settings: Settings, question: Recording) -> TurnReport:
+    async with running_server(settings, show_progress) as running:
+        typer.echo(f"asking {running.ready.model_id} a question of {question.duration_s:.1f} s")
+        async with open_conversation(running.url) as client:
+            return await ask(client, question)

@@ -1,0 +1,74 @@
+"""What the gateway refuses before or beside a session, and how it says so over HTTP.
+
+    ServerError
+    ├── SettingsError       a flag or environment variable that cannot be used
+    ├── UnknownModelError   a model this server does not serve (404)
+    ├── NotReadyError       the engine is starting, or was lost and is coming back (503)
+    ├── FullError           every seat is taken; names the limit (503)
+    ├── EngineLostError     the engine lost this conversation, or itself ended
+    └── SlowReaderError     a peer that does not read what it asked for; names the limit
+
+Knows status codes and the Realtime API's error object. Does not know sockets.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+
+class ServerError(Exception):
+    """Root of what the gateway raises on purpose."""
+
+    status = 500
+    type = "server_error"
+    code = "server_error"
+
+    def body(self) -> dict[str, Any]:
+        """Returns the error as the API's HTTP replies carry it."""
+        error = {"message": str(self), "type": self.type, "code": self.code, "param": None}
+        return {"error": error}
+
+    def event(self) -> dict[str, Any]:
+        """Returns the error as a Realtime server event."""
+        error = {**self.body()["error"], "event_id": None}
+        return {"type": "error", "event_id": f"event_{uuid4().hex}", "error": error}
+
+
+class SettingsError(ServerError):
+    """A flag or variable that cannot be used; names it, its value and what is allowed."""
+
+
+class UnknownModelError(ServerError):
+    """The request names a model that is not served here."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "model_not_found"
+
+
+class NotReadyError(ServerError):
+    """The engine does not take conversations at this moment."""
+
+    status = 503
+    code = "engine_not_ready"
+
+
+class FullError(ServerError):
+    """A limit on what is open at the same time is reached."""
+
+    status = 503
+    code = "server_full"
+
+
+class EngineLostError(ServerError):
+    """The engine lost this conversation; a new one can be opened."""
+
+    status = 503
+    code = "engine_lost"
+
+
+class SlowReaderError(ServerError):
+    """The peer reads more slowly than the limit allows; its connection is ended."""
+
+    code = "slow_reader"

@@ -1,0 +1,64 @@
+"""What one gateway process holds: its settings, the engine, and who is connected.
+
+Knows who may come in. Does not know the protocol or sockets.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from server.errors import FullError, NotReadyError, UnknownModelError
+from server.settings import Settings
+from streaming.engine.client import EngineClient
+from streaming.engine.messages import EngineReady
+
+logger = logging.getLogger("omnilive.gateway")
+
+
+@dataclass(slots=True)
+class Gateway:
+    """Shared by every connection; lives as long as the process."""
+
+    settings: Settings
+    engine: EngineClient
+    conversations: set[str] = field(default_factory=set)
+
+    def ready(self) -> EngineReady:
+        """Returns what the engine can do.
+
+        Raises:
+            NotReadyError: It is starting, or was lost and is coming back.
+        """
+        if self.engine.ready is None:
+            raise NotReadyError("the engine is not ready; /readyz says when it is")
+        return self.engine.ready
+
+    def admit(self, model: str | None) -> EngineReady:
+        """Checks that a conversation with this model may begin.
+
+        Raises:
+            UnknownModelError: Another model is served here; names it.
+            NotReadyError: The engine takes no conversations now.
+            FullError: Every seat is taken.
+        """
+        ready = self.ready()
+        if model is not None and model != ready.model_id:
+            raise UnknownModelError(f"no model {model!r} here; this server has {ready.model_id!r}")
+        limit = self.settings.max_conversations
+        if len(self.conversations) >= limit:
+            raise FullError(f"{limit} conversations are open (max_conversations); try later")
+        return ready
+
+    @contextmanager
+    def seat(self) -> Iterator[str]:
+        """Takes a seat for one conversation and gives its id."""
+        conversation_id = f"conv_{uuid4().hex}"
+        self.conversations.add(conversation_id)
+        try:
+            yield conversation_id
+        finally:
+            self.conversations.discard(conversation_id)

@@ -1,0 +1,89 @@
+"""uvicorn as this server runs it: its limits, and a way to cut a connection that does not read.
+
+Knows uvicorn. Does not know what the application does.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from server.errors import SettingsError
+from server.settings import Settings
+
+ABORT = "omnilive.abort"
+# A frame up to this many times the limit still gets an error event; above it the line is closed
+# (1009) before the frame is read to its end.
+FRAME_LIMIT_FACTOR = 2
+GRACE_S = 5
+PING_INTERVAL_S = 20.0
+
+
+class CuttableWebSocket(WebSocketsSansIOProtocol):
+    """Lets the application abort its connection: closing one waits until the peer has read."""
+
+    def handle_connect(self, event: Request) -> None:
+        """Adds the extension to the scope that the application is about to be given."""
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            extensions: dict[str, Any] = self.scope["extensions"]  # type: ignore[assignment]
+            extensions[ABORT] = self.transport.abort
+
+
+def abort_connection(scope: MutableMapping[str, Any]) -> None:
+    """Drops the connection at once, with whatever was still to be sent on it."""
+    abort: Callable[[], None] | None = scope["extensions"].get(ABORT)
+    if abort is not None:
+        abort()
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Binds the address of the settings.
+
+    Raises:
+        SettingsError: The address cannot be had; names it.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        where = f"--host {settings.host} --port {settings.port}"
+        raise SettingsError(f"{where}: {error.strerror}") from None
+    return listener
+
+
+class QuietServer(uvicorn.Server):
+    """Leaves signals to whoever runs it: more than the listener has to end in order."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Captures none."""
+        yield
+
+
+def uvicorn_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
+    """Returns a server that has not begun; give it the sockets of `listen`."""
+    return QuietServer(
+        uvicorn.Config(
+            app,
+            ws=CuttableWebSocket,
+            ws_max_size=settings.max_event_bytes * FRAME_LIMIT_FACTOR,
+            ws_ping_interval=PING_INTERVAL_S,
+            ws_ping_timeout=PING_INTERVAL_S,
+            ws_per_message_deflate=False,  # speech does not compress, and it would cost latency
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_S,
+            lifespan="off",
+        )
+    )

@@ -1,0 +1,65 @@
+"""The settings as options of a command: one flag a field, with the field's own words as help.
+
+Knows typer and `Settings`. Every command that starts a server has the same flags this way, and
+none can be forgotten.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+import typer
+from pydantic.fields import FieldInfo
+
+from server.errors import SettingsError
+from server.settings import ENV_PREFIX, Settings, load_settings
+
+
+def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Turns `command(settings, …)` into a command with a flag for each setting.
+
+    A value that cannot be used ends the program with status 2 and names itself.
+    """
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+    @wraps(command)
+    def with_flags(**values: Any) -> None:
+        flags = {name: values.pop(name) for name in Settings.model_fields}
+        try:
+            settings = load_settings(**flags)
+        except SettingsError as error:
+            typer.echo(f"omnilive: {error}", err=True)
+            raise typer.Exit(2) from None
+        command(settings, **values)
+
+    flags = [_flag(name, field) for name, field in Settings.model_fields.items()]
+    with_flags.__signature__ = inspect.Signature(own + flags)
+    with_flags.__annotations__ = {}
+    del with_flags.__wrapped__  # type: ignore[attr-defined]
+    return with_flags
+
+
+def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
+    default = "none" if field.default is None else field.default
+    option = typer.Option(
+        None,
+        "--" + name.replace("_", "-"),
+        help=f"{field.description} [env: {ENV_PREFIX}{name.upper()}; default: {default}]",
+        metavar=_metavar(field.annotation),
+        show_default=False,
+    )
+    # Every value stays text until pydantic has checked it: one judge, one wording.
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=option, annotation=str | None)
+
+
+def _metavar(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return "|".join(get_args(annotation))
+    if get_origin(annotation) is UnionType:
+        annotation = get_args(annotation)[0]
+    return str(annotation.__name__).upper()

@@ -1,0 +1,141 @@
+"""`GET /v1/realtime` as a WebSocket: a transport that only pumps.
+
+Knows the handshake, frames, and when to hang up. Does not know what any event means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import orjson
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from server.conversation import Conversation
+from server.errors import (
+    EngineLostError,
+    FullError,
+    NotReadyError,
+    ServerError,
+    SlowReaderError,
+    UnknownModelError,
+)
+from server.gateway import Gateway
+from server.listener import abort_connection
+from server.outbox import Outbox
+from server.sessions import new_session
+
+logger = logging.getLogger("omnilive.realtime")
+
+# Close codes of RFC 6455; the reason beside them is at most 123 bytes.
+CLOSE_CODES: dict[type[ServerError], int] = {
+    UnknownModelError: 1008,
+    SlowReaderError: 1008,
+    EngineLostError: 1011,
+    NotReadyError: 1013,
+    FullError: 1013,
+}
+MAX_REASON_BYTES = 123
+# What a slow reader is given to read the reason, before its connection is cut.
+LAST_WORD_TIMEOUT_S = 1.0
+SUBPROTOCOL = "realtime"
+
+
+async def realtime(websocket: WebSocket) -> None:
+    """Serves one client from its handshake until either side hangs up.
+
+    A client that may not come in is told so by an `error` event, which browsers can read too, and
+    not by a status that only some clients can.
+    """
+    gateway: Gateway = websocket.app.state.gateway
+    settings = gateway.settings
+    outbox = Outbox(max_events=settings.send_queue_events, max_bytes=settings.send_queue_bytes)
+    await websocket.accept(subprotocol=choose_subprotocol(websocket.scope["subprotocols"]))
+    try:
+        await _serve(websocket, gateway, outbox)
+    except ServerError as error:
+        logger.info("hanging up: %s", error)
+        await _hang_up(websocket, outbox, error, settings.send_timeout_s)
+    except Exception:  # a fault of ours: it ends this connection, is logged, and is reported
+        logger.exception("a connection failed")
+        fault = ServerError("the server failed in this conversation; its log says why")
+        await _hang_up(websocket, outbox, fault, settings.send_timeout_s)
+
+
+def choose_subprotocol(offered: Sequence[str]) -> str | None:
+    """Returns `realtime` if it was offered (browsers need it back), else none."""
+    return SUBPROTOCOL if SUBPROTOCOL in offered else None
+
+
+async def _serve(websocket: WebSocket, gateway: Gateway, outbox: Outbox) -> None:
+    """Opens a conversation and pumps until the client leaves.
+
+    Raises:
+        ServerError: The first thing that ended the conversation from our side.
+    """
+    ready = gateway.admit(websocket.query_params.get("model"))
+    with gateway.seat() as conversation_id:
+        conversation = Conversation(
+            conversation_id=conversation_id,
+            session=new_session(ready, gateway.settings),
+            engine=gateway.engine,
+            outbox=outbox,
+        )
+        try:
+            await conversation.open()
+            async with asyncio.TaskGroup() as group:
+                tasks = {
+                    "receive": _receive(websocket, conversation),
+                    "send": _send(websocket, outbox, gateway.settings.send_timeout_s),
+                    "follow": conversation.follow_engine(),
+                }
+                for name, task in tasks.items():
+                    group.create_task(task, name=f"{conversation_id} {name}")
+        except* WebSocketDisconnect:
+            logger.info("%s: the client left", conversation_id)
+        except* ServerError as errors:
+            # Several may come at once; any of them says why this conversation is over.
+            raise errors.exceptions[0] from None
+        finally:
+            await conversation.close()
+
+
+async def _receive(websocket: WebSocket, conversation: Conversation) -> None:
+    while True:
+        message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message["code"], message.get("reason"))
+        text = message.get("text")
+        await conversation.receive(message["bytes"] if text is None else text)
+
+
+async def _send(websocket: WebSocket, outbox: Outbox, timeout_s: float) -> None:
+    while True:
+        frame = await outbox.peek()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await websocket.send_text(frame)
+        except TimeoutError:
+            raise SlowReaderError(f"nothing was read for {timeout_s} s (send_timeout_s)") from None
+        outbox.pop()
+
+
+async def _hang_up(
+    websocket: WebSocket, outbox: Outbox, error: ServerError, timeout_s: float
+) -> None:
+    """Lets out what waits, says why, and closes; a peer that does not read is cut off instead."""
+    slow = isinstance(error, SlowReaderError)
+    try:
+        async with asyncio.timeout(LAST_WORD_TIMEOUT_S if slow else timeout_s):
+            while len(outbox) and not slow:
+                await websocket.send_text(await outbox.peek())
+                outbox.pop()
+            if not isinstance(error, EngineLostError):  # the session has said that itself
+                await websocket.send_text(orjson.dumps(error.event()).decode())
+            reason = str(error).encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+            await websocket.close(CLOSE_CODES.get(type(error), 1011), reason)
+    except TimeoutError:
+        abort_connection(websocket.scope)
+    except (WebSocketDisconnect, RuntimeError):
+        logger.info("the client left before it could be told: %s", error)

@@ -1,0 +1,80 @@
+"""A gateway that runs: it listens, its engine loads, and both end together.
+
+Knows the order of starting and stopping. Does not know who wants it: a command, the demo, a test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import uvicorn
+
+from server.app import create_app
+from server.engine import new_engine
+from server.gateway import Gateway
+from server.listener import listen, uvicorn_server
+from server.settings import Settings
+from streaming.engine.messages import EngineLoading, EngineReady
+
+logger = logging.getLogger("omnilive.server")
+
+Progress = Callable[[EngineLoading], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A server that takes conversations.
+
+    Attributes:
+        address: Host and port that it really listens on.
+        ready: What its engine can do.
+    """
+
+    address: str
+    ready: EngineReady
+    gateway: Gateway
+    server: uvicorn.Server
+    listening: asyncio.Task[None]
+
+    @property
+    def url(self) -> str:
+        """Where the Realtime API is."""
+        return f"ws://{self.address}/v1/realtime"
+
+    def stop(self) -> None:
+        """Asks it to end; `listening` is done when it has."""
+        self.server.should_exit = True
+
+
+@asynccontextmanager
+async def running_server(settings: Settings, progress: Progress) -> AsyncIterator[Running]:
+    """Listens at once, loads the engine meanwhile, and yields when conversations can be had.
+
+    Raises:
+        SettingsError: The address cannot be listened on.
+        EngineGoneError: The engine did not become ready; says why.
+    """
+    listener = listen(settings)
+    host, port = listener.getsockname()[:2]
+    gateway = Gateway(settings=settings, engine=new_engine(settings, progress))
+    server = uvicorn_server(create_app(gateway), settings)
+    listening = asyncio.create_task(server.serve(sockets=[listener]), name="listen")
+    try:
+        await gateway.engine.start()
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        running = Running(
+            address=address,
+            ready=gateway.ready(),
+            gateway=gateway,
+            server=server,
+            listening=listening,
+        )
+        yield running
+    finally:
+        server.should_exit = True
+        await listening
+        await gateway.engine.stop()

@@ -1,0 +1,86 @@
+"""`omnilive serve`: runs the server until it is told to stop.
+
+Knows the terminal and signals. What runs is `running.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+import typer
+
+from server.errors import ServerError
+from server.options import takes_settings
+from server.running import Running, running_server
+from server.settings import Settings
+from streaming.engine.messages import EngineLoading
+from streaming.errors import StreamingError
+
+BANNER = """
+omnilive serves {model} on {device}
+
+  Realtime API   {url}
+  health         http://{address}/healthz  /readyz  /v1/models
+
+Talk to it from another terminal:
+  {command} talk QUESTION.wav --out answer.wav{option}
+  {command} talk --text "What is the capital of France?" --out answer.wav{option}
+or with the openai SDK:
+  AsyncOpenAI(base_url="http://{address}/v1", api_key="none").realtime.connect(model="{model}")
+
+Ctrl-C ends it.
+"""
+
+
+@takes_settings
+def serve(settings: Settings) -> None:
+    """Run the server."""
+    start_logging(settings)
+    try:
+        asyncio.run(_serve(settings))
+    except (ServerError, StreamingError) as error:
+        typer.echo(f"omnilive serve: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def start_logging(settings: Settings) -> None:
+    """Sends the logs of this process to standard error."""
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+
+def show_progress(step: EngineLoading) -> None:
+    """Prints one step of the engine's start."""
+    share = "" if step.fraction is None else f" {step.fraction:.0%}"
+    typer.echo(f"loading: {step.stage}{share}")
+
+
+def banner(running: Running) -> str:
+    """Returns where to go and how to talk to it."""
+    settings = running.gateway.settings
+    default = Settings.model_fields["port"].default
+    return BANNER.format(
+        model=running.ready.model_id,
+        device=settings.device,
+        url=running.url,
+        address=running.address,
+        command="omnilive",
+        option="" if running.address.endswith(f":{default}") else f" --url {running.url}",
+    )
+
+
+async def _serve(settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    serving = asyncio.current_task()
+    assert serving is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, serving.cancel)
+    try:
+        async with running_server(settings, show_progress) as running:
+            typer.echo(banner(running))
+            await running.listening
+    except asyncio.CancelledError:
+        typer.echo("omnilive serve: stopped")

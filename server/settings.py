@@ -1,0 +1,97 @@
+"""Every setting of the gateway: from flags, then `OMNILIVE_*` in the environment, then its default.
+
+The only module that looks at the environment. Knows names, limits and what they mean; does not know
+who uses them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from server.errors import SettingsError
+
+ENV_PREFIX = "OMNILIVE_"
+
+
+class Settings(BaseSettings):
+    """One value a field; the description of each is what `omnilive serve --help` prints."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+
+    # what runs
+    model: str | None = Field(
+        None,
+        min_length=1,
+        description="checkpoint: a directory or hub id in the published layout; none: omni-mini",
+    )
+    device: str = Field(
+        "cpu",
+        pattern=r"^(cpu|cuda(:\d+)?)$",
+        description="device of the networks: cpu, cuda, cuda:N",
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="type of the weights; auto: what suits device and checkpoint"
+    )
+    threads: int | None = Field(
+        None, ge=1, le=256, description="torch threads of the engine; none: one for each core"
+    )
+
+    # where it listens
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free one")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level that is logged"
+    )
+
+    # how much of everything
+    max_conversations: int = Field(
+        4, ge=1, le=1024, description="conversations open at the same time; more are refused"
+    )
+    context_tokens: int | None = Field(
+        None, ge=256, description="positions a conversation may hold; none: the checkpoint's own"
+    )
+    max_event_bytes: int = Field(
+        15 * 2**20,
+        ge=2**12,
+        le=2**28,
+        description="size of one client event; a larger one gets an error event",
+    )
+    send_queue_events: int = Field(
+        8192, ge=16, description="events waiting for a slow reader before it is cut off"
+    )
+    send_queue_bytes: int = Field(
+        64 * 2**20, ge=2**16, description="bytes waiting for a slow reader before it is cut off"
+    )
+    send_timeout_s: float = Field(
+        30.0, gt=0, le=600, description="how long one write to a reader may take"
+    )
+    max_body_bytes: int = Field(2**20, ge=2**10, description="size of an HTTP request's body")
+
+    # how long to wait for the engine
+    engine_start_timeout_s: float = Field(
+        600.0, gt=0, description="how long the engine may load before the start counts as failed"
+    )
+    engine_restarts: int = Field(
+        5, ge=0, description="deaths of the engine in a row before the server gives up"
+    )
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Builds the settings; a flag that is None was not given.
+
+    Raises:
+        SettingsError: A value cannot be used; every one of them is named.
+    """
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError("\n".join(map(_complaint, error.errors()))) from None
+
+
+def _complaint(error: Any) -> str:
+    name = str(error["loc"][0]) if error["loc"] else "settings"
+    flag = "--" + name.replace("_", "-")
+    return f"{flag} / {ENV_PREFIX}{name.upper()}: {error['input']!r}: {error['msg']}"

@@ -1,0 +1,116 @@
+"""Between the protocol's words and the engine's: one command is one message, one message one event.
+
+Knows both vocabularies and nothing else; a pure function each way.
+"""
+
+from __future__ import annotations
+
+from streaming.engine import messages as engine
+from streaming.protocol import commands as said
+from streaming.protocol import engine_events as heard
+
+# The engine's word for "before everything else" where an item belongs behind another.
+FRONT = "root"
+
+
+def to_engine(command: said.Command, conversation_id: str) -> engine.Command:
+    """Returns the engine message for a session's command."""
+    match command:
+        case said.StartUserAudio(item_id=item):
+            return engine.UserAudioStart(conversation_id=conversation_id, item_id=item)
+        case said.AppendUserAudio(item_id=item, pcm=pcm):
+            return engine.UserAudio(conversation_id=conversation_id, item_id=item, pcm=pcm)
+        case said.PauseUserAudio(item_id=item):
+            return engine.UserAudioPause(conversation_id=conversation_id, item_id=item)
+        case said.CommitUserAudio(item_id=item):
+            return engine.UserAudioStop(conversation_id=conversation_id, item_id=item)
+        case said.DropUserAudio(item_id=item):
+            return engine.UserAudioDrop(conversation_id=conversation_id, item_id=item)
+        case said.RequestTranscript(item_id=item):
+            return engine.Transcribe(conversation_id=conversation_id, item_id=item)
+        case said.DeleteItem(item_id=item):
+            return engine.DeleteItem(conversation_id=conversation_id, item_id=item)
+        case said.TruncateItem(item_id=item, audio_end_ms=end_ms):
+            return engine.TruncateItem(
+                conversation_id=conversation_id, item_id=item, audio_end_ms=end_ms
+            )
+        case said.UpdateInstructions(instructions=text):
+            return engine.UpdateInstructions(conversation_id=conversation_id, instructions=text)
+        case said.CancelResponse(response_id=response, heard_ms=heard_ms):
+            return engine.CancelResponse(
+                conversation_id=conversation_id, response_id=response, heard_ms=heard_ms
+            )
+        case said.CreateItem():
+            return _add_item(command, conversation_id)
+        case said.StartResponse():
+            return _respond(command, conversation_id)
+
+
+def to_protocol(message: engine.Event) -> heard.EngineEvent | None:
+    """Returns what the message means for the session; None if it is not about one."""
+    match message:
+        case engine.TextDelta(response_id=response, text=text):
+            return heard.ReplyText(response_id=response, text=text)
+        case engine.AudioDelta(response_id=response, pcm=pcm):
+            return heard.ReplyAudio(response_id=response, pcm=pcm)
+        case engine.ResponseDone():
+            return _reply_done(message)
+        case engine.InputTranscript(item_id=item, text=text):
+            return heard.InputTranscript(item_id=item, text=text)
+        case engine.TranscriptFailed(item_id=item, code=code, message=text):
+            failure = heard.Failure(code=code, message=text)
+            return heard.TranscriptFailed(item_id=item, failure=failure)
+        case engine.ItemTruncated(item_id=item, text=text):
+            return heard.ItemTruncated(item_id=item, text=text)
+        case engine.EngineFault(code=code, message=text):
+            return heard.EngineFault(failure=heard.Failure(code=code, message=text))
+        case _:
+            return None
+
+
+def _add_item(command: said.CreateItem, conversation_id: str) -> engine.AddItem:
+    parts = tuple(
+        engine.TextPart(text=part.text)
+        if isinstance(part, said.TextPart)
+        else engine.AudioPart(pcm=part.pcm)
+        for part in command.parts
+    )
+    return engine.AddItem(
+        conversation_id=conversation_id,
+        item_id=command.item_id,
+        role=command.role,
+        parts=parts,
+        previous_item_id=FRONT if command.previous_item_id is None else command.previous_item_id,
+    )
+
+
+def _respond(command: said.StartResponse, conversation_id: str) -> engine.Respond:
+    return engine.Respond(
+        conversation_id=conversation_id,
+        response_id=command.response_id,
+        item_id=command.item_id,
+        modalities=(command.modality,),
+        max_output_tokens=command.max_output_tokens,
+        instructions=command.instructions,
+    )
+
+
+def _reply_done(message: engine.ResponseDone) -> heard.ReplyDone:
+    usage = message.usage
+    return heard.ReplyDone(
+        response_id=message.response_id,
+        status=message.status,
+        reason=message.reason,
+        failure=_failure(message.error),
+        usage=heard.ReplyUsage(
+            input_text_tokens=usage.input_text_tokens,
+            input_audio_tokens=usage.input_audio_tokens,
+            cached_tokens=usage.cached_tokens,
+            output_text_tokens=usage.output_text_tokens,
+            output_audio_tokens=usage.output_audio_tokens,
+        ),
+    )
+
+
+def _failure(error: engine.ResponseError | None) -> heard.Failure | None:
+    return None if error is None else heard.Failure(code=error.code, message=error.message)

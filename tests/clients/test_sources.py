@@ -1,0 +1,115 @@
+"""Sound files become 24 kHz mono at the pace of speech; what is no sound file is named."""
+
+import asyncio
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clients.python.errors import SourceError
+from clients.python.sources import (
+    FRAME_MS,
+    SAMPLE_RATE_HZ,
+    paced,
+    read_recording,
+    recording,
+    write_wav,
+)
+
+
+@pytest.mark.parametrize(("rate_hz", "channels"), [(8_000, 1), (24_000, 2), (44_100, 1)])
+def test_any_rate_and_channels_become_24_khz_mono(tmp_path, rate_hz, channels):
+    t = np.arange(rate_hz) / rate_hz
+    tone = 0.5 * np.sin(2 * np.pi * 440 * t)
+    soundfile.write(tmp_path / "q.wav", np.stack([tone] * channels, axis=1), rate_hz)
+    samples = read_recording(tmp_path / "q.wav").samples
+    assert abs(len(samples) - SAMPLE_RATE_HZ) <= 2
+    peak_hz = np.abs(np.fft.rfft(samples[:SAMPLE_RATE_HZ])).argmax()
+    assert abs(int(peak_hz) - 440) <= 1
+    assert abs(np.abs(samples).max() / 32767 - 0.5) < 0.03
+
+
+def test_trailing_silence_is_not_speech():
+    speech = np.sin(np.arange(2400) / 10).astype(np.float32)
+    wave = np.concatenate([speech, np.zeros(4800, np.float32)])
+    assert abs(recording(wave).speech_end_samples - 2400) <= 5
+    assert recording(np.zeros(100, np.float32)).speech_end_samples == 100
+
+
+def test_bad_files_are_named(tmp_path):
+    (tmp_path / "text.wav").write_text("this is not a sound")
+    (tmp_path / "cut.wav").write_bytes(b"RIFF\x00\x00")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16_000)
+    soundfile.write(tmp_path / "long.wav", np.zeros(8_000 * 601, np.int16), 8_000)
+    for name, complaint in [
+        ("text.wav", "not a sound file"),
+        ("cut.wav", "not a sound file"),
+        ("none.wav", "no such file"),
+        ("empty.wav", "no samples"),
+        ("long.wav", "601 s; at most 600 s"),
+    ]:
+        with pytest.raises(SourceError, match=complaint) as failure:
+            read_recording(tmp_path / name)
+        assert name in str(failure.value)
+
+
+def test_a_wav_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(SourceError, match=r"none/out\.wav: cannot be written"):
+        write_wav(tmp_path / "none" / "out.wav", np.zeros(4, np.int16), SAMPLE_RATE_HZ)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock jumps to the next timer instead of waiting for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.now_s = 0.0
+
+    def time(self):
+        return self.now_s
+
+    def _run_once(self):
+        if not self._ready and self._scheduled:
+            self.now_s = max(self.now_s, self._scheduled[0].when())
+        super()._run_once()
+
+
+def on_virtual_time(coroutine):
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(coroutine)
+
+
+@given(length=st.integers(0, 5_000))
+def test_each_frame_comes_when_its_last_sample_would_have(length):
+    samples = np.arange(length, dtype=np.int16)
+
+    async def arrivals():
+        loop = asyncio.get_running_loop()
+        return [(frame, loop.time()) async for frame in paced(samples)]
+
+    frames = on_virtual_time(arrivals())
+    assert b"".join(frame for frame, _ in frames) == samples.tobytes()
+    sent = 0
+    for frame, moment_s in frames:
+        assert len(frame) // 2 <= SAMPLE_RATE_HZ * FRAME_MS // 1000
+        sent += len(frame) // 2
+        assert moment_s == pytest.approx(sent / SAMPLE_RATE_HZ)
+
+
+def test_a_late_reader_is_caught_up_and_silence_follows():
+    async def moments():
+        loop = asyncio.get_running_loop()
+        got = []
+        async for frame in paced(np.ones(960, np.int16), then_silence=True):
+            got.append((frame, loop.time()))
+            if len(got) == 1:
+                await asyncio.sleep(0.1)
+            if len(got) == 5:
+                return got
+        raise AssertionError
+
+    frames = on_virtual_time(moments())
+    assert [round(moment_s, 3) for _, moment_s in frames] == [0.04, 0.14, 0.14, 0.16, 0.2]
+    assert all(set(frame) == {0} for frame, _ in frames[1:])
