@@ -1,0 +1,201 @@
+"""A conversation as the run of positions that the KV cache should hold.
+
+Knows items, their pieces, and from which position on an edit changes the prompt. Does not know the
+cache: it holds a prefix of this run, its own lengths say how long, and every edit here returns the
+position back to which it must be cut. Does not know torch: encoder vectors are carried, not read.
+
+Text and audio are the inputs of this version. Each of their tokens takes one TMRoPE position on all
+three axes, so that a position in the cache is also its position id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from streaming.engine.messages import Role
+from streaming.errors import DuplicateItemError, ItemStateError, UnknownItemError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FRONT = "root"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of positions: text tokens, or one encoded block of audio with its placeholder ids.
+
+    Args:
+        ids: [n] token ids.
+        embeds: [n, D] what the encoder made of the block; None for text.
+    """
+
+    ids: tuple[int, ...]
+    embeds: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def part(self, start: int, stop: int) -> Piece:
+        """Returns the positions `start` to `stop` of this piece."""
+        embeds = None if self.embeds is None else self.embeds[start:stop]
+        return Piece(self.ids[start:stop], embeds)
+
+
+@dataclass(slots=True)
+class Item:
+    """One message of the conversation; `speculative` pieces at its end may be taken back."""
+
+    item_id: str
+    role: Role
+    pieces: list[Piece] = field(default_factory=list)
+    speculative: int = 0
+    complete: bool = True
+
+    def __len__(self) -> int:
+        return sum(map(len, self.pieces))
+
+
+class Timeline:
+    """The conversation's items in order, behind the system message, before an answer's opening.
+
+    Args:
+        system: the system message.
+        opening: what opens the assistant's turn; wanted at the end while an answer is expected, so
+            that it is in the cache before anybody asks.
+    """
+
+    def __init__(self, system: Piece, opening: Piece) -> None:
+        self._system = system
+        self._opening = opening
+        self._items: list[Item] = []
+        self._expects_answer = False
+
+    def __len__(self) -> int:
+        return self._end + (len(self._opening) if self._expects_answer else 0)
+
+    @property
+    def _end(self) -> int:
+        return len(self._system) + sum(map(len, self._items))
+
+    def item(self, item_id: str) -> Item:
+        """Returns an item.
+
+        Raises:
+            UnknownItemError: It is not in this conversation.
+        """
+        for item in self._items:
+            if item.item_id == item_id:
+                return item
+        raise UnknownItemError(f"item {item_id!r} is not in this conversation")
+
+    def __contains__(self, item_id: str) -> bool:
+        return any(item.item_id == item_id for item in self._items)
+
+    def start_of(self, item: Item) -> int:
+        """Returns the position of the item's first token."""
+        before = self._items[: self._items.index(item)]
+        return len(self._system) + sum(map(len, before))
+
+    def is_last(self, item_id: str) -> bool:
+        """Tells whether this item ends the conversation."""
+        return bool(self._items) and self._items[-1].item_id == item_id
+
+    def count(self, token_id: int) -> int:
+        """Returns how many positions hold this token."""
+        return sum(piece.ids.count(token_id) for piece in self._pieces())
+
+    def slice(self, start: int, stop: int) -> list[Piece]:
+        """Returns what stands at the positions `start` to `stop`."""
+        found: list[Piece] = []
+        position = 0
+        for piece in self._pieces():
+            low, high = max(start - position, 0), min(stop - position, len(piece))
+            if low < high:
+                found.append(piece.part(low, high))
+            position += len(piece)
+        return found
+
+    # Edits. Each returns the position up to which the prompt is as it was.
+
+    def set_system(self, system: Piece) -> int:
+        """Replaces the system message."""
+        self._system = system
+        return 0
+
+    def expect_answer(self, expected: bool) -> int:
+        """Wants the opening of the assistant's turn at the end, or no longer."""
+        self._expects_answer = expected
+        return self._end
+
+    def insert(self, item: Item, previous_item_id: str | None = None) -> int:
+        """Puts an item behind another, at the front (`FRONT`), or at the end (None).
+
+        Raises:
+            DuplicateItemError: The conversation holds an item of this id.
+            UnknownItemError: It holds none of the previous id.
+        """
+        if item.item_id in self:
+            raise DuplicateItemError(f"item {item.item_id!r} is in this conversation already")
+        if previous_item_id is None:
+            index = len(self._items)
+        elif previous_item_id == FRONT:
+            index = 0
+        else:
+            index = self._items.index(self.item(previous_item_id)) + 1
+        self._items.insert(index, item)
+        self._expects_answer = False
+        return self.start_of(item)
+
+    def remove(self, item_id: str) -> int:
+        """Takes an item out."""
+        item = self.item(item_id)
+        start = self.start_of(item)
+        self._items.remove(item)
+        return start
+
+    def extend(self, item: Item, pieces: Sequence[Piece], *, speculative: bool = False) -> int:
+        """Adds pieces to an item; those that come behind speculative ones replace them."""
+        cut = self.retract(item)
+        item.pieces.extend(pieces)
+        item.speculative = len(pieces) if speculative else 0
+        return cut
+
+    def retract(self, item: Item) -> int:
+        """Takes the speculative pieces of an item back."""
+        if item.speculative:
+            del item.pieces[-item.speculative :]
+            item.speculative = 0
+            self._expects_answer = False
+        return self.start_of(item) + len(item)
+
+    def rewrite(self, item: Item, pieces: Sequence[Piece]) -> int:
+        """Replaces an item's content; what the two have in common stays in the cache."""
+        start = self.start_of(item)
+        old = [token for piece in item.pieces for token in piece.ids]
+        new = [token for piece in pieces for token in piece.ids]
+        same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), None)
+        item.pieces = list(pieces)
+        return start + (min(len(old), len(new)) if same is None else same)
+
+    def begin_answer(self, item_id: str) -> Item:
+        """Turns the expected answer's opening into an incomplete item at the end.
+
+        Raises:
+            DuplicateItemError: The conversation holds an item of this id.
+            ItemStateError: A spoken item is still open.
+        """
+        if any(not item.complete for item in self._items):
+            raise ItemStateError("a spoken item is still open; stop or drop it first")
+        item = Item(item_id=item_id, role="assistant", pieces=[self._opening], complete=False)
+        self.insert(item)
+        return item
+
+    def _pieces(self) -> Iterator[Piece]:
+        yield self._system
+        for item in self._items:
+            yield from item.pieces
+        if self._expects_answer:
+            yield self._opening

@@ -1,0 +1,135 @@
+"""The prompt is what the items say, and a cache cut where an edit says holds a prefix of it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streaming.engine.timeline import FRONT, Item, Piece, Timeline
+from streaming.errors import DuplicateItemError, ItemStateError, UnknownItemError
+
+SYSTEM, OPENING = Piece((1, 2, 3)), Piece((90, 91))
+
+
+def timeline(*items: tuple[str, tuple[int, ...]]) -> Timeline:
+    made = Timeline(SYSTEM, OPENING)
+    for name, ids in items:
+        made.insert(Item(name, "user", [Piece(ids)]))
+    return made
+
+
+def tokens(of: Timeline) -> list[int]:
+    return [token for piece in of.slice(0, len(of)) for token in piece.ids]
+
+
+def test_items_follow_the_system_message() -> None:
+    made = timeline(("a", (10, 11)), ("b", (20,)))
+    assert tokens(made) == [1, 2, 3, 10, 11, 20]
+    assert made.start_of(made.item("b")) == 5
+    assert made.is_last("b")
+    assert not made.is_last("a")
+    assert made.count(20) == 1
+
+
+def test_a_slice_cuts_through_pieces() -> None:
+    made = timeline(("a", (10, 11)), ("b", (20, 21)))
+    assert [piece.ids for piece in made.slice(2, 6)] == [(3,), (10, 11), (20,)]
+
+
+def test_the_expected_answer_opens_at_the_end_and_makes_way() -> None:
+    made = timeline(("a", (10,)))
+    assert made.expect_answer(True) == 4
+    assert tokens(made) == [1, 2, 3, 10, 90, 91]
+    assert made.insert(Item("b", "user", [Piece((20,))])) == 4
+    assert tokens(made) == [1, 2, 3, 10, 20]
+
+
+def test_an_answer_begins_where_its_opening_was() -> None:
+    made = timeline(("a", (10,)))
+    made.expect_answer(True)
+    before = tokens(made)
+    item = made.begin_answer("r")
+    assert tokens(made) == before
+    assert made.rewrite(item, [OPENING, Piece((50, 51)), Piece((99,))]) == len(before)
+    assert tokens(made) == [*before, 50, 51, 99]
+
+
+def test_a_rewrite_keeps_what_is_the_same() -> None:
+    made = timeline(("a", (10,)))
+    item = made.begin_answer("r")
+    made.rewrite(item, [OPENING, Piece((50, 51, 52)), Piece((99,))])
+    assert made.rewrite(item, [OPENING, Piece((50,)), Piece((99,))]) == 4 + 2 + 1
+    assert made.rewrite(item, []) == 4
+
+
+def test_speculative_pieces_are_taken_back_by_what_comes_next() -> None:
+    made = timeline()
+    item = Item("a", "user", [Piece((10,))], complete=False)
+    made.insert(item)
+    made.extend(item, [Piece((11,))])
+    assert made.extend(item, [Piece((12,)), Piece((13,))], speculative=True) == 5
+    made.expect_answer(True)
+    assert tokens(made) == [1, 2, 3, 10, 11, 12, 13, 90, 91]
+    assert made.extend(item, [Piece((14,))]) == 5
+    assert tokens(made) == [1, 2, 3, 10, 11, 14]
+
+
+def test_no_answer_while_a_spoken_item_is_open() -> None:
+    made = timeline()
+    made.insert(Item("a", "user", [Piece((10,))], complete=False))
+    with pytest.raises(ItemStateError, match="open"):
+        made.begin_answer("r")
+
+
+def test_unknown_and_duplicate_items_are_named() -> None:
+    made = timeline(("a", (10,)))
+    with pytest.raises(UnknownItemError, match="'x'"):
+        made.item("x")
+    with pytest.raises(UnknownItemError, match="'x'"):
+        made.insert(Item("b", "user"), "x")
+    with pytest.raises(DuplicateItemError, match="'a'"):
+        made.insert(Item("a", "user"))
+
+
+EDIT = st.one_of(
+    st.tuples(st.just("insert"), st.integers(0, 5), st.lists(st.integers(5, 60), max_size=4)),
+    st.tuples(st.just("remove"), st.integers(0, 5), st.just([])),
+    st.tuples(st.just("rewrite"), st.integers(0, 5), st.lists(st.integers(5, 60), max_size=4)),
+    st.tuples(st.just("extend"), st.integers(0, 5), st.lists(st.integers(5, 60), max_size=4)),
+    st.tuples(st.just("guess"), st.integers(0, 5), st.lists(st.integers(5, 60), max_size=4)),
+    st.tuples(st.just("retract"), st.integers(0, 5), st.just([])),
+    st.tuples(st.just("expect"), st.integers(0, 1), st.just([])),
+    st.tuples(st.just("system"), st.just(0), st.lists(st.integers(5, 60), max_size=4)),
+)
+
+
+@given(st.lists(EDIT, max_size=25))
+def test_a_cache_cut_at_every_edit_always_holds_a_prefix(
+    edits: list[tuple[str, int, list[int]]],
+) -> None:
+    made, names = Timeline(SYSTEM, OPENING), list[str]()
+    cache = list(SYSTEM.ids)
+    for number, (edit, index, ids) in enumerate(edits):
+        pieces = [Piece((token,)) for token in ids]
+        chosen = names[index % len(names)] if names else None
+        cut = len(made)
+        if edit == "insert":
+            name = f"i{number}"
+            cut = made.insert(Item(name, "user", pieces), chosen or FRONT)
+            names.append(name)
+        elif edit == "expect":
+            cut = made.expect_answer(bool(index))
+        elif edit == "system":
+            cut = made.set_system(Piece(tuple(ids)))
+        elif chosen is not None and edit == "remove":
+            cut = made.remove(chosen)
+            names.remove(chosen)
+        elif chosen is not None and edit == "retract":
+            cut = made.retract(made.item(chosen))
+        elif chosen is not None and edit == "rewrite":
+            cut = made.rewrite(made.item(chosen), pieces)
+        elif chosen is not None:
+            cut = made.extend(made.item(chosen), pieces, speculative=edit == "guess")
+        del cache[cut:]
+        assert tokens(made)[: len(cache)] == cache
+        half = len(cache) + (len(made) - len(cache)) // 2
+        cache.extend(t for piece in made.slice(len(cache), half) for t in piece.ids)
