@@ -51,8 +51,11 @@ class ModelList(BaseModel):
     data: list[ModelCard]
 
 
-async def healthz() -> Health:
-    """Says that the process answers; never waits for the engine."""
+async def healthz(request: Request) -> Health:
+    """Says that the process is worth keeping; 503 once its engine will not come back."""
+    gateway: Gateway = request.app.state.gateway
+    if gateway.engine.failure is not None:
+        gateway.ready()
     return Health()
 
 

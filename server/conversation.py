@@ -14,7 +14,6 @@ from server.outbox import Outbox
 from server.translate import to_engine, to_protocol
 from streaming.engine.client import EngineClient
 from streaming.engine.messages import (
-    CloseConversation,
     ConversationOpened,
     ConversationRefused,
     EngineFault,
@@ -89,10 +88,9 @@ class Conversation:
             if isinstance(message, EngineFault) and message.fatal:
                 raise EngineLostError(message.message)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Gives the slot back."""
         self._engine.unsubscribe(self._id)
-        await self._engine.send(CloseConversation(conversation_id=self._id))
 
     async def _pass_on(self) -> None:
         async with self._passing:

@@ -31,10 +31,12 @@ class Gateway:
         """Returns what the engine can do.
 
         Raises:
-            NotReadyError: It is starting, or was lost and is coming back.
+            NotReadyError: It is starting, or was lost and is coming back, or will not come back.
         """
+        if self.engine.failure is not None:
+            raise NotReadyError(f"the engine is gone: {self.engine.failure}")
         if self.engine.ready is None:
-            raise NotReadyError("the engine is not ready; /readyz says when it is")
+            raise NotReadyError("the engine is not ready yet; /readyz says when it is")
         return self.engine.ready
 
     def admit(self, model: str | None) -> EngineReady:

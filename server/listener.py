@@ -33,7 +33,7 @@ class CuttableWebSocket(WebSocketsSansIOProtocol):
         """Adds the extension to the scope that the application is about to be given."""
         super().handle_connect(event)
         if self.response.status_code == 101:
-            extensions: dict[str, Any] = self.scope["extensions"]  # type: ignore[assignment]
+            extensions: dict[str, Any] = self.scope["extensions"]
             extensions[ABORT] = self.transport.abort
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import wraps
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
@@ -26,7 +25,6 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     """
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
 
-    @wraps(command)
     def with_flags(**values: Any) -> None:
         flags = {name: values.pop(name) for name in Settings.model_fields}
         try:
@@ -37,10 +35,11 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
         command(settings, **values)
 
     flags = [_flag(name, field) for name, field in Settings.model_fields.items()]
-    with_flags.__signature__ = inspect.Signature(own + flags)
-    with_flags.__annotations__ = {}
-    del with_flags.__wrapped__  # type: ignore[attr-defined]
-    return with_flags
+    flagged: Any = with_flags
+    flagged.__name__, flagged.__doc__ = command.__name__, command.__doc__
+    flagged.__signature__ = inspect.Signature(own + flags)  # what typer reads
+    result: Callable[..., None] = flagged
+    return result
 
 
 def _flag(name: str, field: FieldInfo) -> inspect.Parameter:

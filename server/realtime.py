@@ -98,7 +98,7 @@ async def _serve(websocket: WebSocket, gateway: Gateway, outbox: Outbox) -> None
             # Several may come at once; any of them says why this conversation is over.
             raise errors.exceptions[0] from None
         finally:
-            await conversation.close()
+            conversation.close()
 
 
 async def _receive(websocket: WebSocket, conversation: Conversation) -> None:

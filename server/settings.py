@@ -6,6 +6,7 @@ who uses them.
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
@@ -39,6 +40,8 @@ class Settings(BaseSettings):
         None, ge=1, le=256, description="torch threads of the engine; none: one for each core"
     )
 
+    seed: int = Field(0, ge=0, description="seed of sampling and of the waveform's noise")
+
     # where it listens
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free one")
@@ -68,15 +71,16 @@ class Settings(BaseSettings):
     send_timeout_s: float = Field(
         30.0, gt=0, le=600, description="how long one write to a reader may take"
     )
-    max_body_bytes: int = Field(2**20, ge=2**10, description="size of an HTTP request's body")
-
     # how long to wait for the engine
     engine_start_timeout_s: float = Field(
         600.0, gt=0, description="how long the engine may load before the start counts as failed"
     )
-    engine_restarts: int = Field(
-        5, ge=0, description="deaths of the engine in a row before the server gives up"
+    engine_max_deaths: int = Field(
+        5, ge=1, description="deaths of the engine in a row at which it is not started again"
     )
+
+
+VARIABLES = tuple(ENV_PREFIX + name.upper() for name in Settings.model_fields)
 
 
 def load_settings(**flags: Any) -> Settings:
@@ -85,6 +89,9 @@ def load_settings(**flags: Any) -> Settings:
     Raises:
         SettingsError: A value cannot be used; every one of them is named.
     """
+    unknown = [name for name in os.environ if name.startswith(ENV_PREFIX) and name not in VARIABLES]
+    if unknown:
+        raise SettingsError(f"{', '.join(unknown)}: no such setting; known: {', '.join(VARIABLES)}")
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:

@@ -62,8 +62,9 @@ def to_protocol(message: engine.Event) -> heard.EngineEvent | None:
             return heard.TranscriptFailed(item_id=item, failure=failure)
         case engine.ItemTruncated(item_id=item, text=text):
             return heard.ItemTruncated(item_id=item, text=text)
-        case engine.EngineFault(code=code, message=text):
-            return heard.EngineFault(failure=heard.Failure(code=code, message=text))
+        case engine.EngineFault(code=code, message=text, item_id=item_or_none, fatal=fatal):
+            failure = heard.Failure(code=code, message=text)
+            return heard.EngineFault(failure=failure, item_id=item_or_none, fatal=fatal)
         case _:
             return None
 

@@ -1,0 +1,83 @@
+"""Every command has its engine message and every engine message its meaning; nothing is lost."""
+
+from dataclasses import fields
+from typing import get_args
+
+from server.translate import to_engine, to_protocol
+from streaming.engine import messages as engine
+from streaming.protocol import commands as said
+from streaming.protocol import engine_events as heard
+
+# What each engine message is for, where it is no business of a session.
+BEFORE_OR_BESIDE = {
+    engine.EngineLoading,
+    engine.EngineReady,
+    engine.ConversationOpened,
+    engine.ConversationRefused,
+    engine.Pong,
+}
+VALUES = {
+    "item_id": "item",
+    "response_id": "resp",
+    "previous_item_id": "before",
+    "pcm": b"\x01\x02",
+    "role": "user",
+    "parts": (said.TextPart(text="hi"), said.AudioPart(pcm=b"abcd")),
+    "audio_end_ms": 70,
+    "heard_ms": 30,
+    "instructions": "be brief",
+    "modality": "text",
+    "voice": "v",
+    "max_output_tokens": 9,
+    "text": "words",
+    "conversation_id": "conv",
+    "status": "completed",
+    "reason": "why",
+    "error": None,
+    "code": "c",
+    "message": "m",
+    "fatal": True,
+    "usage": engine.Usage(input_text_tokens=1, input_audio_tokens=2, output_audio_tokens=3),
+    "timings": engine.StageTimings(),
+}
+
+
+def example(kind):
+    return kind(**{field.name: VALUES[field.name] for field in fields(kind)})
+
+
+def test_every_command_becomes_a_message_of_this_conversation():
+    made = [to_engine(example(kind), "conv") for kind in get_args(said.Command)]
+    assert all(message.conversation_id == "conv" for message in made)
+    assert len({type(message) for message in made}) == len(made)
+
+
+def test_an_item_keeps_its_parts_and_its_place():
+    item = to_engine(example(said.CreateItem), "conv")
+    assert item.parts == (engine.TextPart(text="hi"), engine.AudioPart(pcm=b"abcd"))
+    assert (item.previous_item_id, item.role) == ("before", "user")
+    front = said.CreateItem(item_id="i", previous_item_id=None, role="user", parts=())
+    assert to_engine(front, "conv").previous_item_id == "root"
+
+
+def test_a_response_keeps_its_choices():
+    respond = to_engine(example(said.StartResponse), "conv")
+    assert respond.modalities == ("text",)
+    assert (respond.max_output_tokens, respond.instructions) == (9, "be brief")
+
+
+def test_every_message_about_a_conversation_reaches_its_session():
+    for kind in get_args(engine.Event):
+        if kind in BEFORE_OR_BESIDE:
+            continue
+        event = to_protocol(example(kind))
+        assert isinstance(event, get_args(heard.EngineEvent)), kind
+
+
+def test_a_reply_that_failed_says_why():
+    error = engine.ResponseError(code="c", message="m")
+    done = engine.ResponseDone(
+        conversation_id="conv", response_id="r", status="failed", error=error
+    )
+    assert to_protocol(done).failure == heard.Failure(code="c", message="m")
+    assert to_protocol(example(engine.ResponseDone)).usage.input_audio_tokens == 2
