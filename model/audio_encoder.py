@@ -1,11 +1,11 @@
 """Log-mel frames to vectors in the Thinker's embedding space, one 2 s block at a time.
 
-Knows the network (parameter names as published, prefix `thinker.audio_tower.`), how a clip is cut into blocks
-of `2 * n_window` mel frames, and how blocks of several clips share a batch. Does not know samples
-(`model.mel`), token ids, or where in the prompt the vectors go.
+Knows the network (parameter names as published, prefix `thinker.audio_tower.`), how a clip is cut
+into blocks of `2 * n_window` mel frames, and how blocks of several clips share a batch. Does not
+know samples (`model.mel`), token ids, or where in the prompt the vectors go.
 
-Blocks never look at each other: convolution, positions and attention start afresh in each. So streaming is
-exact: whatever the chunking of the frames, the same blocks are encoded.
+Blocks never look at each other: convolution, positions and attention start afresh in each. So
+streaming is exact: whatever the chunking of the frames, the same blocks are encoded.
 """
 
 import math
@@ -21,7 +21,7 @@ from model.figures import AudioEncoderConfig
 
 
 def audio_tokens(mel_frames: int) -> int:
-    """Thinker positions of a clip: four mel frames make one; a rest of one or two frames makes none."""
+    """Thinker positions of a clip: four mel frames make one, a rest of one or two makes none."""
     return (mel_frames + 1) // 2 // 2
 
 
@@ -38,7 +38,7 @@ class AudioAttention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        """hidden [B, T, D], mask [B, 1, 1, T] (True may be looked at) -> [B, T, D]."""
+        """Mixes `hidden` [B, T, D]; `mask` [B, 1, 1, T] is True where a key may be looked at."""
         B, T, D = hidden.shape
         query, key, value = (
             proj(hidden).view(B, T, self.num_heads, -1).transpose(1, 2)  # [B, H, T, D / H]
@@ -62,7 +62,7 @@ class AudioLayer(nn.Module):
         self.final_layer_norm = nn.LayerNorm(width)
 
     def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        """hidden [B, T, D], mask [B, 1, 1, T] or None -> [B, T, D]."""
+        """One layer over `hidden` [B, T, D]; `mask` as in the attention."""
         hidden = hidden + self.self_attn(self.self_attn_layer_norm(hidden), mask)
         out: Tensor = hidden + self.fc2(F.gelu(self.fc1(self.final_layer_norm(hidden))))
         return out
@@ -70,7 +70,7 @@ class AudioLayer(nn.Module):
 
 @dataclass(slots=True)
 class AudioEncoderState:
-    """The mel frames of one clip that do not fill a block yet: `pending` [bins, fewer than a block]."""
+    """The mel frames of one clip that do not fill a block yet, `pending` [bins, n]."""
 
     pending: Tensor
 
@@ -82,8 +82,8 @@ class AudioEncoderState:
 class AudioEncoder(nn.Module):
     """The audio tower of the Thinker.
 
-    Source: `Qwen2_5OmniAudioEncoder` of transformers; Whisper's encoder (arXiv 2212.04356) on 2 s blocks,
-    with a pooling of two and a projection behind it.
+    Source: `Qwen2_5OmniAudioEncoder` of transformers; Whisper's encoder (arXiv 2212.04356) on 2 s
+    blocks, with a pooling of two and a projection behind it.
 
     Raises:
         ConfigError: heads do not divide the width, or a pooled pair would straddle two blocks.
@@ -98,7 +98,7 @@ class AudioEncoder(nn.Module):
         width = config.d_model
         self.conv1 = nn.Conv1d(config.num_mel_bins, width, kernel_size=3, padding=1)
         self.conv2 = nn.Conv1d(width, width, kernel_size=3, stride=2, padding=1)
-        # Positions restart in every block, so a block's worth of the published table is all that is read.
+        # Positions restart in every block: a block's worth of the published table is all we read.
         self.register_buffer("positions", _sinusoids(config.n_window, width), persistent=False)
         # Part of the published checkpoint; its forward pass never reads it, and neither does ours.
         self.audio_bos_eos_token = nn.Embedding(2, config.output_dim)
@@ -124,12 +124,10 @@ class AudioEncoder(nn.Module):
         mel = mel[:, :, :longest].to(self.conv1.weight.dtype)
         frames, halves = _validity(lengths, longest, mel.device)
         if frames is not None:
-            mel = (
-                mel * frames
-            )  # padding could be NaN-free junk: the first convolution must not see it
+            mel = mel.masked_fill(~frames, 0.0)
         hidden = F.gelu(self.conv1(mel))
         if frames is not None:
-            hidden = hidden * frames  # conv1's bias made the padding non-zero again
+            hidden = hidden.masked_fill(~frames, 0.0)  # conv1's bias filled the padding again
         hidden = F.gelu(self.conv2(hidden)).transpose(1, 2)  # [B, T / 2, D]
         hidden = hidden + self.positions[: hidden.shape[1]].to(hidden.dtype)
         for layer in self.layers:
@@ -156,7 +154,7 @@ class AudioEncoder(nn.Module):
         return self.pool_and_project(self.hidden_states_50hz(mel, lengths))
 
     def encode_blocks(self, blocks: Sequence[Tensor]) -> list[Tensor]:
-        """Encodes blocks [bins, 1..block frames] of any clips in one batch -> [tokens, output_dim] each."""
+        """Encodes blocks [bins, T] of any clips in one batch -> [audio_tokens(T), output_dim]."""
         if not blocks:
             return []
         lengths = [block.shape[1] for block in blocks]
@@ -167,7 +165,7 @@ class AudioEncoder(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """A whole clip: [bins, T] log-mel frames -> [audio_tokens(T), output_dim]."""
-        blocks = mel.split(self.config.block_frames, dim=1) if mel.shape[1] else ()
+        blocks = torch.split(mel, self.config.block_frames, dim=1) if mel.shape[1] else ()
         return self._joined(self.encode_blocks(blocks))
 
     def init_state(self) -> AudioEncoderState:
@@ -177,12 +175,12 @@ class AudioEncoder(nn.Module):
         return AudioEncoderState(pending=empty)
 
     def step(self, state: AudioEncoderState, mel: Tensor) -> Tensor:
-        """Takes the clip's next frames [bins, n]; gives the vectors of the blocks they completed."""
+        """Takes the clip's next frames [bins, n]; gives the vectors of the blocks they filled."""
         frames = torch.cat([state.pending, mel.to(state.pending)], dim=1)
         whole = frames.shape[1] // self.config.block_frames * self.config.block_frames
         # A copy, so that the state does not hold a long chunk alive for its tail.
         state.pending = frames[:, whole:].clone()
-        blocks = frames[:, :whole].split(self.config.block_frames, dim=1) if whole else ()
+        blocks = torch.split(frames[:, :whole], self.config.block_frames, dim=1) if whole else ()
         return self._joined(self.encode_blocks(blocks))
 
     def flush(self, state: AudioEncoderState) -> Tensor:
@@ -224,7 +222,7 @@ def _check(config: AudioEncoderConfig) -> None:
 
 
 def _sinusoids(length: int, width: int) -> Tensor:
-    """Whisper's fixed positions [length, width]: sines, then cosines, of wavelengths up to 10000."""
+    """Whisper's fixed positions [length, width]: sines, then cosines."""
     # Named device: under a meta-device context this table still has its values.
     half = torch.arange(width // 2, dtype=torch.float32, device="cpu")
     rates = torch.exp(half * -(math.log(10000.0) / (width // 2 - 1)))
@@ -235,7 +233,7 @@ def _sinusoids(length: int, width: int) -> Tensor:
 def _validity(
     lengths: Sequence[int], longest: int, device: torch.device
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Masks of mel frames [B, 1, T] and of 20 ms positions [B, 1, 1, T / 2]; None when rows are full."""
+    """Masks of mel frames [B, 1, T] and 20 ms positions [B, 1, 1, T / 2]; None if all are full."""
     if min(lengths) == longest:
         return None, None
     counts = torch.tensor(list(lengths), device=device)[:, None]
