@@ -76,6 +76,8 @@ class Extras:
 
     inputs: tuple[Modality, ...] = ("text", "audio", "image", "video")
     talker_text_advance_token_id: int | None = None
+    # How many tokens ahead of its voice a Talker with an advance token takes the text.
+    talker_text_lead_tokens: int = 0
     solver: SolverConfig = SolverConfig()
     thinker_sampling: SamplingConfig = SamplingConfig()
     talker_sampling: SamplingConfig = SamplingConfig(
