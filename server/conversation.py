@@ -7,7 +7,6 @@ Knows in which order things pass. Does not know sockets (`realtime.py`), the pro
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from server.errors import EngineLostError, FullError
 from server.outbox import Outbox
@@ -22,7 +21,8 @@ from streaming.engine.messages import (
 from streaming.engine.messages import Event as EngineMessage
 from streaming.protocol.session import RealtimeSession
 
-logger = logging.getLogger("omnilive.conversation")
+# About a second of 24 kHz speech in base64.
+LONG_FRAME_BYTES = 2**16
 
 
 class Conversation:
@@ -41,8 +41,8 @@ class Conversation:
         self._engine = engine
         self._outbox = outbox
         self._messages: asyncio.Queue[EngineMessage] = engine.subscribe(conversation_id)
-        # The client's frames and the engine's messages both make commands; their order is kept.
-        self._passing = asyncio.Lock()
+        # Client and engine take turns with the session, so that its commands keep their order.
+        self._turn = asyncio.Lock()
 
     async def open(self) -> None:
         """Asks the engine for a slot, then lets `session.created` out.
@@ -69,9 +69,17 @@ class Conversation:
                 raise AssertionError(f"{type(message).__name__} before the conversation was opened")
 
     async def receive(self, frame: str | bytes) -> None:
-        """Takes one frame of the client."""
-        self._session.receive_event(frame)
-        await self._pass_on()
+        """Takes one frame of the client.
+
+        A frame with seconds of speech keeps the session busy for long (voice activity): it goes to
+        a thread, so that other conversations go on.
+        """
+        async with self._turn:
+            if len(frame) < LONG_FRAME_BYTES:
+                self._session.receive_event(frame)
+            else:
+                await asyncio.to_thread(self._session.receive_event, frame)
+            await self._pass_on()
 
     async def follow_engine(self) -> None:
         """Takes what the engine says until it loses this conversation.
@@ -83,8 +91,9 @@ class Conversation:
             message = await self._messages.get()
             event = to_protocol(message)
             if event is not None:
-                self._session.receive_engine(event)
-                await self._pass_on()
+                async with self._turn:
+                    self._session.receive_engine(event)
+                    await self._pass_on()
             if isinstance(message, EngineFault) and message.fatal:
                 raise EngineLostError(message.message)
 
@@ -93,8 +102,6 @@ class Conversation:
         self._engine.unsubscribe(self._id)
 
     async def _pass_on(self) -> None:
-        async with self._passing:
-            self._outbox.put(self._session.events_to_send())
-            for command in self._session.commands():
-                await self._engine.send(to_engine(command, self._id))
-                self._outbox.put(self._session.events_to_send())
+        self._outbox.put(self._session.events_to_send())
+        for command in self._session.commands():
+            await self._engine.send(to_engine(command, self._id))

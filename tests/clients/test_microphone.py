@@ -1,0 +1,88 @@
+"""The open microphone against a scripted server and scripted devices: barge-in cuts and tells."""
+
+import asyncio
+import base64
+import json
+
+import pytest
+from websockets.asyncio.server import serve
+
+from clients.python.client import open_conversation
+from clients.python.errors import ServerSaidError, SourceError
+from clients.python.microphone import converse, sound_devices
+
+SECOND = bytes(48_000)
+
+
+class Stream:
+    """A device that works only when the test makes it."""
+
+    def __init__(self, *, callback, **shape):
+        self.callback = callback
+        self.shape = shape
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+
+class Devices:
+    def __init__(self):
+        self.microphone = self.speaker = None
+
+    def RawInputStream(self, **options):
+        self.microphone = Stream(**options)
+        return self.microphone
+
+    def RawOutputStream(self, **options):
+        self.speaker = Stream(**options)
+        return self.speaker
+
+
+def play(devices, size):
+    out = bytearray(size)
+    devices.speaker.callback(memoryview(out), size // 2, None, None)
+    return bytes(out)
+
+
+async def test_speaking_into_an_answer_stops_it_and_says_how_much_was_heard():
+    devices, said, truncated = Devices(), [], []
+
+    async def server(socket):
+        async def tell(kind, **fields):
+            await socket.send(json.dumps({"type": kind, **fields}))
+
+        await tell("session.created", session={})
+        assert base64.b64decode(json.loads(await socket.recv())["audio"]) == b"\1\0" * 960
+        sound = base64.b64encode(b"\2\0" * 24_000).decode()
+        await tell("response.output_audio.delta", item_id="item", delta=sound)
+        await tell("response.output_audio_transcript.done", transcript=" Hello ")
+        while not said:
+            await asyncio.sleep(0)
+        assert play(devices, 24_000) == b"\2\0" * 12_000
+        await tell("input_audio_buffer.speech_started")
+        truncated.append(json.loads(await socket.recv()))
+        assert play(devices, 4) == bytes(4)
+        await tell("error", error={"code": "over", "message": "the end of the script"})
+
+    async with serve(server, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with open_conversation(f"ws://127.0.0.1:{port}") as client:
+            talking = asyncio.create_task(converse(client, devices, said.append))
+            while devices.speaker is None:
+                await asyncio.sleep(0)
+            devices.microphone.callback(b"\1\0" * 960, 960, None, None)
+            with pytest.raises(ExceptionGroup) as ended:
+                await talking
+    assert ended.group_contains(ServerSaidError, match="the end of the script")
+    assert said == ["it    Hello"]
+    (cut,) = truncated
+    assert (cut["type"], cut["item_id"]) == ("conversation.item.truncate", "item")
+    assert cut["audio_end_ms"] == 500
+
+
+def test_without_a_microphone_it_says_what_to_do():
+    with pytest.raises(SourceError, match="name a sound file"):
+        sound_devices()

@@ -1,0 +1,21 @@
+"""What holds for every test: a marked test runs only where what it needs is there."""
+
+import importlib.util
+
+import pytest
+
+
+def pytest_collection_modifyitems(items):
+    """Skips tests that need a GPU on a machine without one, and says so."""
+    gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if gpu and not _cuda():
+        for item in gpu:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device here"))
+
+
+def _cuda():
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()

@@ -1,0 +1,75 @@
+"""A real server in this process, with a real engine process on a tiny random checkpoint."""
+
+import asyncio
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from server.running import running_server
+from server.settings import load_settings
+
+START_TIMEOUT_S = 120
+STOP_TIMEOUT_S = 60
+
+
+class ServerThread:
+    """Runs a server on a loop of its own, as its users see it: only by its address."""
+
+    def __init__(self, **settings):
+        self.settings = load_settings(port=0, log_level="warning", **settings)
+        self.running = None
+        self.progress = []
+        self._started = threading.Event()
+        self._failure = None
+        self._thread = threading.Thread(target=self._run, name="server")
+
+    def start(self):
+        self._thread.start()
+        assert self._started.wait(START_TIMEOUT_S), "the server did not start"
+        if self._failure is not None:
+            self._thread.join(STOP_TIMEOUT_S)
+            raise self._failure
+
+    def stop(self):
+        self.running.server.should_exit = True
+        self._thread.join(STOP_TIMEOUT_S)
+        assert not self._thread.is_alive(), "the server did not stop"
+        if self._failure is not None:
+            raise self._failure
+
+    def call(self, coroutine):
+        """Runs a coroutine on the server's loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(START_TIMEOUT_S)
+
+    @property
+    def url(self):
+        return self.running.url
+
+    @property
+    def http(self):
+        return f"http://{self.running.address}"
+
+    def _run(self):
+        try:
+            asyncio.run(self._serve())
+        except Exception as failure:
+            self._failure = failure
+        finally:
+            self._started.set()
+
+    async def _serve(self):
+        self._loop = asyncio.get_running_loop()
+        async with running_server(self.settings, self.progress.append) as self.running:
+            self._started.set()
+            await self.running.listening
+
+
+@contextmanager
+def serving(**settings):
+    server = ServerThread(**settings)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,98 @@
+"""The command line as people use it: its help, its refusals, and a question asked of a real server."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import soundfile
+
+from server.demo import QUESTION
+from server.settings import ENV_PREFIX, Settings
+
+
+def omnilive(*arguments, timeout_s=120, **environment):
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-c", "from server.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        env={**os.environ, "COLUMNS": "400", "TERM": "dumb", **environment},
+        check=False,
+    )
+
+
+def test_help_lists_every_setting_with_its_flag_and_variable():
+    told = omnilive("serve", "--help").stdout
+    for name in Settings.model_fields:
+        assert f"--{name.replace('_', '-')} " in told
+        assert f"env: {ENV_PREFIX}{name.upper()};" in told
+
+
+def test_every_word_is_in_the_help():
+    told = omnilive("--help").stdout
+    for word in ("serve", "talk", "demo", "train", "eval", "bench"):
+        assert f" {word} " in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "complaint"),
+    [
+        (["serve", "--port", "http"], {}, "--port / OMNILIVE_PORT: 'http'"),
+        (["serve"], {"OMNILIVE_DEVICE": "tpu"}, "--device / OMNILIVE_DEVICE: 'tpu'"),
+        (["demo", "--max-conversations", "none"], {}, "--max-conversations"),
+    ],
+)
+def test_a_bad_setting_ends_the_program_with_its_name(arguments, environment, complaint):
+    ended = omnilive(*arguments, **environment)
+    assert ended.returncode == 2
+    assert complaint in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["none.wav"], "none.wav: no such file"),
+        (["pyproject.toml"], "not a sound file"),
+        ([str(QUESTION), "--text", "both"], "not both"),
+        ([str(QUESTION), "--url", "ws://127.0.0.1:9/v1/realtime"], "no Realtime server there"),
+        ([str(QUESTION), "--url", "localhost"], "expected an address like"),
+    ],
+)
+def test_talk_says_what_is_wrong(arguments, complaint):
+    ended = omnilive("talk", *arguments)
+    assert ended.returncode == 1
+    assert complaint in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("way", [[], ["--push-to-talk"], ["--text", "What is it?"]])
+def test_talk_asks_a_real_server(short_server, tmp_path, way):
+    question = [] if "--text" in way else [str(QUESTION)]
+    out = tmp_path / "answer.wav"
+    ended = omnilive(
+        "talk", *question, *way, "--url", short_server.url, "--out", str(out), "--json"
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    assert told["out"] == str(out)
+    assert told["first_audio_s"] >= told["first_text_s"] - 1
+    assert told["status"] in ("completed", "incomplete")
+    samples, rate_hz = soundfile.read(out)
+    assert rate_hz == told["sample_rate_hz"] == 24_000
+    assert len(samples) / rate_hz == pytest.approx(told["speech_s"], abs=1e-3)
+
+
+def test_the_demo_does_it_all_and_ends(tiny_checkpoint, tmp_path):
+    out = tmp_path / "answer.wav"
+    ended = omnilive(
+        "demo", "--model", str(tiny_checkpoint), "--context-tokens", "512", "--threads", "1",
+        "--out", str(out), "--json",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout.splitlines()[-1])
+    assert told["answer_transcript"]
+    assert soundfile.info(out).duration == pytest.approx(told["speech_s"], abs=1e-3)

@@ -1,0 +1,73 @@
+"""What a real server does when its engine dies, when a reader stalls, and when it cannot start."""
+
+import asyncio
+import json
+import os
+import signal
+import socket as sockets
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from clients.python.client import open_conversation
+from clients.python.errors import ServerSaidError
+from clients.python.turn import ask_typed
+from server.errors import SettingsError
+from streaming.errors import EngineGoneError
+from tests.server.conftest import serving
+
+
+async def short_answer(url):
+    async with open_conversation(url) as client:
+        await client.configure(max_output_tokens=4)
+        return await ask_typed(client, "hello")
+
+
+async def test_an_engine_that_dies_is_told_and_replaced(tiny_checkpoint):
+    with serving(model=str(tiny_checkpoint), threads=1) as server:
+        assert (await short_answer(server.url)).answer_transcript is not None
+        async with connect(server.url) as first, connect(server.url) as second:
+            for socket in (first, second):
+                assert json.loads(await socket.recv())["type"] == "session.created"
+            os.kill(server.engine_pid(), signal.SIGKILL)
+            for socket in (first, second):
+                event = json.loads(await socket.recv())
+                assert event["type"] == "error"
+                assert event["error"]["type"] == "server_error"
+                with pytest.raises(ConnectionClosed) as closed:
+                    await socket.recv()
+                assert closed.value.rcvd.code == 1011
+        with pytest.raises(ServerSaidError) as refused:
+            await short_answer(server.url)
+        assert refused.value.code == "engine_not_ready"
+        await asyncio.to_thread(server.call, server.running.gateway.engine.wait_ready())
+        assert (await short_answer(server.url)).answer_transcript is not None
+
+
+async def test_a_reader_that_stalls_is_cut_off(tiny_checkpoint):
+    limits = {"send_queue_events": 64, "send_timeout_s": 1.0}
+    with serving(model=str(tiny_checkpoint), threads=1, **limits) as server:
+        stalled = sockets.create_connection(server.running.address.rsplit(":", 1))
+        stalled.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+        await asyncio.to_thread(stall, stalled)
+        # Whoever reads is served all the same, and the seat of the stalled one is free again.
+        await short_answer(server.url)
+        assert not server.running.gateway.conversations
+        stalled.close()
+
+
+def test_a_checkpoint_that_is_not_there_is_named(tmp_path):
+    with (
+        pytest.raises(EngineGoneError),
+        serving(model=str(tmp_path / "nothing"), engine_max_deaths=1),
+    ):
+        raise AssertionError
+
+
+def test_an_address_in_use_is_named(tiny_server):
+    port = tiny_server.running.address.rsplit(":", 1)[1]
+    from server.listener import listen
+
+    with pytest.raises(SettingsError, match=f"--port {port}"):
+        listen(tiny_server.settings.model_copy(update={"port": int(port)}))

@@ -1,0 +1,90 @@
+"""The official `openai` Python SDK, unmodified, holds a spoken conversation of three turns."""
+
+import base64
+
+import numpy as np
+import pytest
+from openai import AsyncOpenAI
+
+from clients.python.sources import SAMPLE_RATE_HZ, read_recording
+from server.demo import QUESTION
+from tests.server.conftest import serving
+
+FRAME_SAMPLES = SAMPLE_RATE_HZ // 10
+
+
+async def say(connection, samples):
+    """Appends speech as fast as it goes: for the server, time is samples received."""
+    for begin in range(0, len(samples), FRAME_SAMPLES):
+        audio = base64.b64encode(samples[begin : begin + FRAME_SAMPLES].tobytes()).decode()
+        await connection.input_audio_buffer.append(audio=audio)
+
+
+async def hear(connection, kinds):
+    """Takes events until the reply is done; returns its words and its sound."""
+    words, sound = [], []
+    async for event in connection:
+        kinds.append(event.type)
+        assert event.type != "error", event
+        if event.type == "response.output_audio_transcript.delta":
+            words.append(event.delta)
+        elif event.type == "response.output_audio.delta":
+            sound.append(base64.b64decode(event.delta))
+        elif event.type == "response.done":
+            return "".join(words), b"".join(sound), event.response
+    raise AssertionError("the connection ended in the middle of a turn")
+
+
+async def three_turns(server, max_output_tokens):
+    question = read_recording(QUESTION).samples
+    silence = np.zeros(SAMPLE_RATE_HZ, np.int16)
+    client = AsyncOpenAI(base_url=f"{server.http}/v1", api_key="none")
+    model = server.running.ready.model_id
+    turns = []
+    async with client.realtime.connect(model=model) as connection:
+        session = {"type": "realtime", "max_output_tokens": max_output_tokens}
+        await connection.session.update(session=session)
+        for push_to_talk in (False, True, False):
+            detection = None if push_to_talk else {"type": "server_vad"}
+            audio = {"input": {"turn_detection": detection}}
+            await connection.session.update(session={"type": "realtime", "audio": audio})
+            kinds = []
+            if push_to_talk:
+                await say(connection, question)
+                await connection.input_audio_buffer.commit()
+                await connection.response.create()
+            else:
+                await say(connection, np.concatenate([question, silence]))
+            turns.append((kinds, *await hear(connection, kinds)))
+    await client.close()
+    return turns
+
+
+@pytest.mark.clients
+async def test_three_spoken_turns(tiny_server):
+    turns = await three_turns(tiny_server, max_output_tokens=6)
+    inputs = []
+    for kinds, words, sound, response in turns:
+        assert response.status in ("completed", "incomplete")
+        assert words
+        assert len(sound) > 0
+        assert kinds.index("input_audio_buffer.committed") < kinds.index("response.created")
+        inputs.append(response.usage.input_tokens)
+    by_voice = [kinds for kinds, *_ in turns[::2]]
+    assert all("input_audio_buffer.speech_started" in kinds for kinds in by_voice)
+    assert "input_audio_buffer.speech_started" not in turns[1][0]
+    # The conversation is one: each turn stands behind all that was said before it.
+    assert inputs == sorted(set(inputs))
+    # And it is not read again: what came before is in the cache.
+    assert turns[2][3].usage.input_token_details.cached_tokens > inputs[0]
+
+
+@pytest.mark.clients
+@pytest.mark.weights
+async def test_three_spoken_turns_on_omni_mini():
+    with serving() as server:
+        turns = await three_turns(server, max_output_tokens=64)
+    for _, words, sound, response in turns:
+        assert response.status == "completed"
+        assert words
+        assert len(sound) / 2 / SAMPLE_RATE_HZ > 0.3
