@@ -13,7 +13,7 @@ from pydantic import Field
 
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.limits import Limits
-from streaming.protocol.session_config import MaxTokens, OutputModalities, Voice
+from streaming.protocol.session_options import MaxTokens, OutputModalities, Voice
 from streaming.protocol.validation import Wire, shown, validated
 from streaming.protocol.wire_audio import WireFormat
 

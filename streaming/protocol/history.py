@@ -44,6 +44,17 @@ class History:
         self._order.insert(place, item.item_id)
         self._items[item.item_id] = item
 
+    def place_behind(self, item_id: str) -> str:
+        """Where an item goes that is to follow `item_id`.
+
+        Behind those that come after it and are not shown yet: the client cannot have meant to put
+        anything before what it does not know of, and the engine need not undo it.
+        """
+        place = self._order.index(item_id) + 1
+        while place < len(self._order) and self._order[place] not in self._items:
+            place += 1
+        return self._order[place - 1]
+
     def remove(self, item_id: str) -> None:
         """Give an item's place up."""
         self._order.remove(item_id)

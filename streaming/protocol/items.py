@@ -120,9 +120,9 @@ class UserMessage(_Message):
     """Something that the user said, wrote or showed."""
 
     role: Literal["user"]
-    content: list[
-        Annotated[InputText | InputAudio | InputImage, Field(discriminator="type")]
-    ] = Field(min_length=1)
+    content: list[Annotated[InputText | InputAudio | InputImage, Field(discriminator="type")]] = (
+        Field(min_length=1)
+    )
 
 
 class AssistantMessage(_Message):

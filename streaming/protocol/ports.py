@@ -6,7 +6,6 @@ ones are `streaming.turns.ear.Ear` and `streaming.media.mouth.Mouth`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Protocol
 
 from streaming.media.formats import AudioFormat
@@ -19,10 +18,10 @@ class EarPort(Protocol):
     def set_turn_detection(self, settings: VadSettings | None) -> None:
         """Detect turns with `settings`, or (None) take all audio as the open turn's."""
 
-    def hear(self, audio: bytes, audio_format: AudioFormat) -> Iterator[TurnEvent]:
-        """Take the next audio of the input; yields what it means, in order."""
+    def hear(self, audio: bytes, audio_format: AudioFormat) -> list[TurnEvent]:
+        """Take the next audio of the input; what it means, in order."""
 
-    def end(self) -> Iterator[TurnEvent]:
+    def end(self) -> list[TurnEvent]:
         """Give out what is held back, since the open turn ends here; then start afresh."""
 
     def clear(self) -> None:

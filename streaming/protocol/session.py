@@ -1,4 +1,4 @@
-"""One Realtime session, sans-I/O: client frames and engine events in, server events and commands out.
+"""One Realtime session, sans-I/O: frames and engine events in, server events and commands out.
 
 How a transport uses it (all calls are plain functions, from one thread at a time)::
 
@@ -12,18 +12,53 @@ How a transport uses it (all calls are plain functions, from one thread at a tim
     for event in session.events_to_send(): …        # in order, each as one JSON text frame
 
 Knows the protocol's order, state and errors. Does not know sockets, clocks, the engine process or
-any network; signal processing is behind `streaming.protocol.ports`.
+any network; signal processing is behind `streaming.protocol.ports`. It takes about 1 ms for each
+32 ms of audio in an append (voice activity), so a transport gives a frame of many seconds to a
+thread of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeAlias
 
-from streaming.protocol.commands import Command
-from streaming.protocol.engine_events import EngineEvent
+from streaming.protocol import client_events as client
+from streaming.protocol.commands import Command, DeleteItem, UpdateInstructions
+from streaming.protocol.engine_events import (
+    EngineEvent,
+    EngineFault,
+    Failure,
+    InputTranscript,
+    ItemTruncated,
+    ReplyAudio,
+    ReplyDone,
+    ReplyText,
+    TranscriptFailed,
+)
+from streaming.protocol.errors import CapabilityError, NoSuchItemError, ProtocolError
+from streaming.protocol.history import History
+from streaming.protocol.input_buffer import InputBuffer
+from streaming.protocol.item_creation import ItemCreation
 from streaming.protocol.limits import Limits, ModelProfile
+from streaming.protocol.outbox import MakeId, Outbox, random_id
 from streaming.protocol.ports import EarPort, MouthPort
+from streaming.protocol.replies import Replies
+from streaming.protocol.response_options import response_spec
+from streaming.protocol.session_config import default_config, updated
+from streaming.protocol.session_echo import session_object
+from streaming.protocol.transcripts import Transcripts
+from streaming.protocol.truncations import Truncations
+from streaming.protocol.wire_audio import audio_format, decode_audio
+from streaming.turns.events import (
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechStopped,
+    TurnAudio,
+    TurnEvent,
+)
+
+Act: TypeAlias = Callable[[Any], None]
 
 
 class RealtimeSession:
@@ -35,38 +70,231 @@ class RealtimeSession:
         profile: ModelProfile,
         ear: EarPort,
         mouth: MouthPort,
-        limits: Limits = Limits(),
+        limits: Limits | None = None,
         expires_at_s: int | None = None,
+        make_id: MakeId = random_id,
     ) -> None:
-        raise NotImplementedError
-
-    @property
-    def session_id(self) -> str:
-        """The id that the client sees."""
-        raise NotImplementedError
+        self._profile = profile
+        self._ear = ear
+        self._limits = limits or Limits()
+        self._expires_at_s = expires_at_s
+        self._config = default_config(profile)
+        self._lost: Failure | None = None
+        self.session_id = make_id("sess")
+        self._outbox = outbox = Outbox(make_id)
+        self._history = history = History()
+        conversation_id = make_id("conv")
+        self._input = InputBuffer(outbox, history, self._limits)
+        self._creation = ItemCreation(outbox, history, ear, profile, self._limits)
+        self._truncations = Truncations(outbox, history)
+        self._transcripts = Transcripts(outbox, history, profile)
+        self._replies = Replies(outbox, history, mouth, self._truncations, conversation_id)
+        self._acts = self._table_of_acts()
+        ear.set_turn_detection(self._config.vad(self._limits))
+        outbox.event("session.created", session=self._echo())
+        conversation = {"id": conversation_id, "object": "realtime.conversation"}
+        outbox.event("conversation.created", conversation=conversation)
 
     @property
     def instructions(self) -> str:
         """The system message now in force; the conversation is opened with it."""
-        raise NotImplementedError
+        return self._config.instructions
 
     @property
     def voice(self) -> str | None:
         """The voice now in force; the conversation is opened with it."""
-        raise NotImplementedError
+        return self._config.voice
 
     def receive_event(self, frame: str | bytes) -> None:
         """Take one client frame; a mistake in it becomes an `error` event."""
-        raise NotImplementedError
+        event_id = None
+        try:
+            value = client.decoded(frame, self._limits)
+            event_id = client.event_id_of(value)
+            event = client.parsed(value, len(frame), self._limits)
+            if self._lost is not None:
+                self._outbox.fault("conversation_lost", self._lost.message, event_id)
+                return
+            self._acts[type(event)](event)
+        except ProtocolError as error:
+            self._outbox.error(error, event_id)
 
     def receive_engine(self, event: EngineEvent) -> None:
         """Take what the engine said."""
-        raise NotImplementedError
+        match event:
+            case ReplyText() | ReplyAudio() | ReplyDone():
+                self._replies.receive(event)
+            case InputTranscript() | TranscriptFailed():
+                self._transcripts.receive(event)
+            case ItemTruncated():
+                self._truncations.answered(event)
+            case EngineFault(fatal=True, failure=failure):
+                self._lose(failure)
+            case EngineFault(item_id=item_id, failure=failure):
+                if item_id is None or not self._truncations.failed(item_id, failure):
+                    self._outbox.fault(failure.code, failure.message)
 
     def events_to_send(self) -> list[dict[str, Any]]:
         """The server events since the last call, in order."""
-        raise NotImplementedError
+        return self._outbox.take_events()
 
     def commands(self) -> Iterator[Command]:
         """The commands since the last call, in order; each is handed out once."""
-        raise NotImplementedError
+        return self._outbox.take_commands()
+
+    def _table_of_acts(self) -> dict[type[client.ClientEvent], Act]:
+        return {
+            client.SessionUpdate: self._update_session,
+            client.AudioAppend: self._append_audio,
+            client.AudioCommit: self._commit_audio,
+            client.AudioClear: self._clear_audio,
+            client.OutputAudioClear: self._clear_output,
+            client.ItemCreate: self._creation.create,
+            client.ItemRetrieve: self._retrieve_item,
+            client.ItemDelete: self._delete_item,
+            client.ItemTruncate: self._truncate_item,
+            client.ResponseCreate: self._create_response,
+            client.ResponseCancel: lambda event: self._replies.cancel(event.response_id),
+        }
+
+    # --- session --------------------------------------------------------------------------------
+
+    def _update_session(self, event: client.SessionUpdate) -> None:
+        before = self._config
+        after = updated(before, event.session, self._profile, self._limits)
+        if after.voice != before.voice and self._replies.has_spoken:
+            message = "Cannot update a conversation's voice if assistant audio is present."
+            raise ProtocolError("cannot_update_voice", message, "session.audio.output.voice")
+        self._config = after
+        if after.vad(self._limits) != before.vad(self._limits):
+            self._ear.set_turn_detection(after.vad(self._limits))
+        if after.instructions != before.instructions:
+            self._outbox.command(UpdateInstructions(instructions=after.instructions))
+        self._outbox.event("session.updated", session=self._echo())
+
+    def _echo(self) -> dict[str, Any]:
+        return session_object(
+            self._config, session_id=self.session_id, expires_at_s=self._expires_at_s
+        )
+
+    def _lose(self, failure: Failure) -> None:
+        self._lost = failure
+        self._replies.all_failed(failure)
+        self._transcripts.all_failed(failure)
+        self._truncations.all_failed(failure)
+        self._outbox.fault(failure.code, failure.message)
+        for _ in self._outbox.take_commands():
+            pass  # there is nobody left to carry them out
+
+    # --- the user's audio -----------------------------------------------------------------------
+
+    def _append_audio(self, event: client.AudioAppend) -> None:
+        if "audio" not in self._profile.inputs:
+            takes = " and ".join(self._profile.inputs)
+            raise CapabilityError(f"{self._profile.model_id} takes {takes}, not audio.", "audio")
+        wire = audio_format(self._config.audio.input.format)
+        audio = decode_audio(event.audio, wire, param="audio")
+        if self._is_manual:
+            self._check_room(wire.duration_ms(len(audio)))
+        self._input.receive(len(audio), wire)
+        self._hear(self._ear.hear(audio, wire))
+
+    @property
+    def _is_manual(self) -> bool:
+        return self._config.audio.input.turn_detection is None
+
+    def _check_room(self, more_ms: int) -> None:
+        total_ms = self._input.received_ms + more_ms
+        if total_ms > self._limits.max_turn_ms:
+            raise ProtocolError(
+                "input_audio_buffer_full",
+                f"The input audio buffer would hold {total_ms}ms, more than "
+                f"{self._limits.max_turn_ms}ms (max_turn_ms); commit or clear it.",
+                "audio",
+            )
+
+    def _hear(self, heard: Iterable[TurnEvent]) -> None:
+        for event in heard:
+            match event:
+                case TurnAudio(pcm=pcm):
+                    self._input.add(pcm)
+                case SpeechStarted(audio_start_ms=start_ms):
+                    self._input.start(start_ms)
+                    self._barge_in()
+                case SpeechPaused():
+                    self._input.pause()
+                case SpeechResumed():
+                    pass  # the audio that follows takes the pause back
+                case SpeechStopped(audio_end_ms=end_ms):
+                    self._end_turn(end_ms)
+
+    def _barge_in(self) -> None:
+        detection = self._config.audio.input.turn_detection
+        if detection is not None and detection.interrupt_response:
+            self._replies.interrupt()
+
+    def _end_turn(self, audio_end_ms: int) -> None:
+        if not self._input.stop(audio_end_ms):
+            return
+        self._commit()
+        detection = self._config.audio.input.turn_detection
+        if detection is not None and detection.create_response:
+            try:
+                self._replies.create(response_spec(None, self._config, self._profile))
+            except ProtocolError as error:
+                self._outbox.error(error, None)
+
+    def _commit_audio(self, event: client.AudioCommit) -> None:
+        held_ms = self._input.received_ms if self._is_manual else self._input.open_ms
+        if held_ms < self._limits.min_commit_ms:
+            raise ProtocolError(
+                "input_audio_buffer_commit_empty",
+                "Error committing input audio buffer: buffer too small. Expected at least "
+                f"{self._limits.min_commit_ms}ms of audio, but buffer only has {held_ms:.2f}ms "
+                "of audio.",
+            )
+        self._hear(self._ear.end())
+        self._commit()
+
+    def _commit(self) -> None:
+        item = self._input.commit()
+        if self._config.audio.input.transcription is not None:
+            self._transcripts.request(item)
+
+    def _clear_audio(self, event: client.AudioClear) -> None:
+        self._ear.clear()
+        self._input.clear()
+        self._outbox.event("input_audio_buffer.cleared")
+
+    def _clear_output(self, event: client.OutputAudioClear) -> None:
+        raise CapabilityError(
+            "output_audio_buffer.clear is for WebRTC; over WebSocket the client holds the sound. "
+            "Send response.cancel and conversation.item.truncate.",
+            "type",
+        )
+
+    # --- conversation and responses -------------------------------------------------------------
+
+    def _retrieve_item(self, event: client.ItemRetrieve) -> None:
+        item = self._history.find(event.item_id)
+        if item is None:
+            raise NoSuchItemError("retrieve", event.item_id)
+        self._outbox.event("conversation.item.retrieved", item=item.wire())
+
+    def _delete_item(self, event: client.ItemDelete) -> None:
+        if self._history.find(event.item_id) is None:
+            raise NoSuchItemError("delete", event.item_id)
+        if event.item_id == self._replies.item_id:
+            message = f"Item '{event.item_id}' is still being made; cancel its response first."
+            raise ProtocolError("invalid_value", message, "item_id")
+        self._history.remove(event.item_id)
+        self._outbox.command(DeleteItem(item_id=event.item_id))
+        self._outbox.event("conversation.item.deleted", item_id=event.item_id)
+
+    def _truncate_item(self, event: client.ItemTruncate) -> None:
+        self._truncations.request(event, running_item_id=self._replies.item_id)
+
+    def _create_response(self, event: client.ResponseCreate) -> None:
+        if len(self._history) >= self._limits.max_items:
+            raise self._creation.full()
+        self._replies.create(response_spec(event.response, self._config, self._profile))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streaming.protocol.session_config import SemanticVad, SessionConfig, Transcription
+from streaming.protocol.session_options import SemanticVad, SessionConfig, Transcription
 
 # Shown only when a client set them: some clients know no more than the three others.
 _RARE_TRANSCRIPTION_KEYS = {"delay", "keywords", "languages"}
@@ -42,8 +42,10 @@ def not_applied(config: SessionConfig) -> list[str]:
     """The options that were accepted and change nothing, by their path."""
     heard = config.audio.input
     detection = heard.turn_detection
-    idle = None if isinstance(detection, SemanticVad) or detection is None else (
-        detection.idle_timeout_ms
+    idle = (
+        None
+        if isinstance(detection, SemanticVad) or detection is None
+        else (detection.idle_timeout_ms)
     )
     transcription = heard.transcription or Transcription()
     hints = transcription.model_dump(exclude={"model"}, exclude_none=True)

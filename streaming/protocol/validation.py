@@ -118,9 +118,7 @@ def _translated(errors: list[ErrorDetails], under: str) -> ProtocolError:
     return ProtocolError("invalid_value", message, param)
 
 
-def _not_one_of(
-    kind: str, param: str, value: object, context: Mapping[str, Any]
-) -> ProtocolError:
+def _not_one_of(kind: str, param: str, value: object, context: Mapping[str, Any]) -> ProtocolError:
     if kind == "union_tag_invalid":
         param, value, choices = f"{param}.type", context["tag"], context["expected_tags"]
     else:
@@ -151,8 +149,21 @@ def _is_union_branch(step: str) -> bool:
 
 
 _BRANCHES = frozenset(
-    "int str float server_vad semantic_vad system user assistant"
-    " input_text input_audio input_image output_text output_audio".split()
+    [
+        "int",
+        "str",
+        "float",
+        "server_vad",
+        "semantic_vad",
+        "system",
+        "user",
+        "assistant",
+        "input_text",
+        "input_audio",
+        "input_image",
+        "output_text",
+        "output_audio",
+    ]
 )
 
 

@@ -35,9 +35,7 @@ class PcmaFormat(Wire):
     type: Literal["audio/pcma"]
 
 
-WireFormat: TypeAlias = Annotated[
-    PcmFormat | PcmuFormat | PcmaFormat, Field(discriminator="type")
-]
+WireFormat: TypeAlias = Annotated[PcmFormat | PcmuFormat | PcmaFormat, Field(discriminator="type")]
 
 _FORMATS: dict[str, AudioFormat] = {
     "audio/pcm": PCM_24K,

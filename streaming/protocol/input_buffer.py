@@ -1,0 +1,135 @@
+"""The input audio buffer: the user's open turn, from its first sample to its commit.
+
+Knows one turn at a time and how much audio it has. Does not know voice activity, what a turn
+leads to (`session` decides), or samples.
+"""
+
+from __future__ import annotations
+
+from streaming.media.formats import AudioFormat
+from streaming.protocol.commands import (
+    AppendUserAudio,
+    CommitUserAudio,
+    DropUserAudio,
+    PauseUserAudio,
+    StartUserAudio,
+)
+from streaming.protocol.errors import ProtocolError
+from streaming.protocol.history import History
+from streaming.protocol.items import Content, Item
+from streaming.protocol.limits import Limits
+from streaming.protocol.outbox import Outbox
+
+# Every rate of the wire divides this one, so that buffered time adds up exactly.
+TICKS_HZ = 48_000
+BYTES_PER_MS = 16 * 4  # of float32 at 16 kHz
+
+
+class InputBuffer:
+    """The turn that is being spoken. A turn begins with its first audio or with speech."""
+
+    def __init__(self, outbox: Outbox, history: History, limits: Limits) -> None:
+        self._outbox = outbox
+        self._history = history
+        self._limits = limits
+        self._item_id: str | None = None
+        self._size_bytes = 0
+        self._received_ticks = 0
+        self._is_refused = False
+
+    @property
+    def received_ms(self) -> int:
+        """Wire audio since the last commit or clear."""
+        return self._received_ticks * 1000 // TICKS_HZ
+
+    @property
+    def open_ms(self) -> int:
+        """Audio of the open turn; 0 if none is open."""
+        return self._size_bytes // BYTES_PER_MS
+
+    def receive(self, size_bytes: int, audio_format: AudioFormat) -> None:
+        """Count wire audio."""
+        samples = size_bytes // audio_format.bytes_per_sample
+        self._received_ticks += samples * TICKS_HZ // audio_format.rate_hz
+
+    def add(self, pcm: bytes) -> None:
+        """Audio of the turn, which opens with it if it was not."""
+        self._open()
+        if self._item_id is not None:
+            self._size_bytes += len(pcm)
+            self._outbox.command(AppendUserAudio(item_id=self._item_id, pcm=pcm))
+
+    def start(self, audio_start_ms: int) -> None:
+        """Speech began."""
+        self._open()
+        if self._item_id is not None:
+            self._outbox.event(
+                "input_audio_buffer.speech_started",
+                audio_start_ms=audio_start_ms,
+                item_id=self._item_id,
+            )
+
+    def pause(self) -> None:
+        """Silence began."""
+        if self._item_id is not None:
+            self._outbox.command(PauseUserAudio(item_id=self._item_id))
+
+    def stop(self, audio_end_ms: int) -> bool:
+        """Speech ended; says whether there is a turn to commit."""
+        if self._item_id is None:
+            self._reset()
+            return False
+        self._outbox.event(
+            "input_audio_buffer.speech_stopped", audio_end_ms=audio_end_ms, item_id=self._item_id
+        )
+        return True
+
+    def commit(self) -> Item:
+        """Make the open turn an item of the conversation; there must be one."""
+        assert self._item_id is not None
+        item_id = self._item_id
+        content = Content(kind="input_audio", audio_ms=self.open_ms)
+        item = Item(item_id=item_id, role="user", content=[content])
+        self._history.show(item)
+        previous = self._history.shown_before(item_id)
+        self._outbox.event(
+            "input_audio_buffer.committed", item_id=item_id, previous_item_id=previous
+        )
+        for kind in ("conversation.item.added", "conversation.item.done"):
+            self._outbox.event(kind, item=item.wire(), previous_item_id=previous)
+        self._outbox.command(CommitUserAudio(item_id=item_id))
+        self._reset()
+        return item
+
+    def clear(self) -> None:
+        """Drop the open turn, if there is one."""
+        if self._item_id is not None:
+            self._history.remove(self._item_id)
+            self._outbox.command(DropUserAudio(item_id=self._item_id))
+        self._reset()
+
+    def _open(self) -> None:
+        if self._item_id is not None or self._is_refused:
+            return
+        if len(self._history) >= self._limits.max_items:
+            # Said once for the whole turn: an error for each chunk of it would drown the client.
+            self._is_refused = True
+            self._outbox.error(conversation_full(self._limits), None)
+            return
+        self._item_id = self._outbox.make_id("item")
+        self._history.reserve(self._item_id)
+        self._outbox.command(StartUserAudio(item_id=self._item_id))
+
+    def _reset(self) -> None:
+        self._item_id = None
+        self._size_bytes = 0
+        self._received_ticks = 0
+        self._is_refused = False
+
+
+def conversation_full(limits: Limits) -> ProtocolError:
+    """The error for one item too many."""
+    return ProtocolError(
+        "conversation_full",
+        f"The conversation holds {limits.max_items} items (max_items); delete some first.",
+    )

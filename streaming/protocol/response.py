@@ -1,0 +1,272 @@
+"""One response: its phases, and its server events in the order that clients rely on.
+
+Knows the life cycle ``response.created → output_item.added → conversation.item.added →
+content_part.added → deltas → … done → response.done``. Does not know which response may run when
+(`replies` does), nor samples (the mouth does).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Literal, TypeAlias
+
+from streaming.media.formats import AudioFormat
+from streaming.protocol.commands import Modality
+from streaming.protocol.engine_events import Failure, ReplyDone, ReplyStatus, ReplyUsage
+from streaming.protocol.history import History
+from streaming.protocol.items import Content, Item
+from streaming.protocol.outbox import Outbox
+from streaming.protocol.ports import MouthPort
+from streaming.protocol.wire_audio import encode_audio
+
+CancelReason: TypeAlias = Literal["turn_detected", "client_cancelled"]
+Object: TypeAlias = dict[str, Any]
+
+ENGINE_RATE_HZ = 24_000
+ENGINE_BYTES_PER_SAMPLE = 2
+
+
+class Phase(Enum):
+    """How far a response has come."""
+
+    CREATED = auto()
+    STREAMING = auto()
+    CANCELLING = auto()
+    DONE = auto()
+
+
+class Signal(Enum):
+    """What moves a response on."""
+
+    OUTPUT = auto()
+    CANCEL = auto()
+    END = auto()
+
+
+# A pair that is missing here is our own mistake: nothing may follow the end.
+TRANSITIONS: dict[tuple[Phase, Signal], Phase] = {
+    (Phase.CREATED, Signal.OUTPUT): Phase.STREAMING,
+    (Phase.CREATED, Signal.CANCEL): Phase.CANCELLING,
+    (Phase.CREATED, Signal.END): Phase.DONE,
+    (Phase.STREAMING, Signal.OUTPUT): Phase.STREAMING,
+    (Phase.STREAMING, Signal.CANCEL): Phase.CANCELLING,
+    (Phase.STREAMING, Signal.END): Phase.DONE,
+    (Phase.CANCELLING, Signal.OUTPUT): Phase.CANCELLING,
+    (Phase.CANCELLING, Signal.CANCEL): Phase.CANCELLING,
+    (Phase.CANCELLING, Signal.END): Phase.DONE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseSpec:
+    """What was asked for, with the session's defaults filled in.
+
+    `wire_format` and `max_output_tokens` are as the API shows them.
+    """
+
+    modality: Modality
+    voice: str | None
+    audio_format: AudioFormat
+    wire_format: Object
+    max_output_tokens: int | Literal["inf"]
+    instructions: str | None
+    metadata: dict[str, str] | None
+
+
+class Response:
+    """A running response and the item that it makes."""
+
+    def __init__(
+        self,
+        spec: ResponseSpec,
+        *,
+        conversation_id: str,
+        outbox: Outbox,
+        history: History,
+        mouth: MouthPort,
+    ) -> None:
+        self.spec = spec
+        self.response_id = outbox.make_id("resp")
+        self.item = Item(item_id=outbox.make_id("item"), role="assistant", status="in_progress")
+        self.phase = Phase.CREATED
+        self.cancel_reason: CancelReason = "client_cancelled"
+        self._conversation_id = conversation_id
+        self._outbox = outbox
+        self._history = history
+        self._mouth = mouth
+        self._samples = 0
+        outbox.event("response.created", response=self._object("in_progress", None, None))
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the client has been told of the item."""
+        return bool(self.item.content)
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether its end has been asked for and has not come yet."""
+        return self.phase is Phase.CANCELLING
+
+    def cancel(self, reason: CancelReason) -> None:
+        """Its end has been asked for; the first reason stays."""
+        if not self.is_cancelling:
+            self.cancel_reason = reason
+        self._move(Signal.CANCEL)
+
+    def text(self, text: str) -> None:
+        """More words; after a cancel those of speech are withheld, for their sound is."""
+        self._move(Signal.OUTPUT)
+        if not text or self._is_muted:
+            return
+        part = self._part()
+        part.text = (part.text or "") + text
+        kind = "output_audio_transcript" if self._is_spoken else "output_text"
+        self._outbox.event(f"response.{kind}.delta", **self._place(), delta=text)
+
+    def audio(self, pcm: bytes) -> None:
+        """More sound (s16 LE, 24 kHz); after a cancel it is withheld."""
+        assert self._is_spoken, "the engine spoke in a written response"
+        self._move(Signal.OUTPUT)
+        if not pcm or self._is_muted:
+            return
+        part = self._part()
+        if not self._samples:
+            self._mouth.start(self.spec.audio_format)
+        self._samples += len(pcm) // ENGINE_BYTES_PER_SAMPLE
+        part.audio_ms = self._samples * 1000 // ENGINE_RATE_HZ
+        self._sound(self._mouth.speak(pcm))
+
+    def end(self, done: ReplyDone) -> None:
+        """Close everything that was opened, and the response."""
+        status = self._final_status(done.status)
+        if self._samples and not self._is_muted:
+            self._sound(self._mouth.finish())
+        self._move(Signal.END)
+        self.item.status = "completed" if status == "completed" else "incomplete"
+        if self.is_shown:
+            self._close_item()
+        details = self._status_details(status, done)
+        self._outbox.event("response.done", response=self._object(status, details, done.usage))
+
+    @property
+    def _is_spoken(self) -> bool:
+        return self.spec.modality == "audio"
+
+    @property
+    def _is_muted(self) -> bool:
+        return self._is_spoken and self.is_cancelling
+
+    def _move(self, signal: Signal) -> None:
+        self.phase = TRANSITIONS[self.phase, signal]
+
+    def _final_status(self, status: ReplyStatus) -> ReplyStatus:
+        # The engine may have finished before it saw the cancel; the client got no more of it.
+        return "cancelled" if self._is_muted and status != "failed" else status
+
+    def _place(self) -> Object:
+        return {
+            "response_id": self.response_id,
+            "item_id": self.item.item_id,
+            "output_index": 0,
+            "content_index": 0,
+        }
+
+    def _part(self) -> Content:
+        """The content part, announced on first use."""
+        if self.is_shown:
+            return self.item.content[0]
+        at = {"response_id": self.response_id, "output_index": 0}
+        self._outbox.event("response.output_item.added", **at, item=self.item.wire())
+        self._history.show(self.item)
+        self._conversation_event("conversation.item.added")
+        kind: Literal["output_audio", "output_text"] = (
+            "output_audio" if self._is_spoken else "output_text"
+        )
+        self.item.content.append(Content(kind=kind, text=""))
+        self._outbox.event("response.content_part.added", **self._place(), part=self._wire_part())
+        return self.item.content[0]
+
+    def _wire_part(self) -> Object:
+        words = self.item.content[0].text or ""
+        if self._is_spoken:
+            return {"type": "audio", "transcript": words}
+        return {"type": "text", "text": words}
+
+    def _sound(self, audio: bytes) -> None:
+        if audio:
+            delta = encode_audio(audio)
+            self._outbox.event("response.output_audio.delta", **self._place(), delta=delta)
+
+    def _close_item(self) -> None:
+        words = self.item.content[0].text or ""
+        if self._is_spoken:
+            self._outbox.event("response.output_audio.done", **self._place())
+            self._outbox.event(
+                "response.output_audio_transcript.done", **self._place(), transcript=words
+            )
+        else:
+            self._outbox.event("response.output_text.done", **self._place(), text=words)
+        self._outbox.event("response.content_part.done", **self._place(), part=self._wire_part())
+        at = {"response_id": self.response_id, "output_index": 0}
+        self._outbox.event("response.output_item.done", **at, item=self.item.wire())
+        self._conversation_event("conversation.item.done")
+
+    def _conversation_event(self, kind: str) -> None:
+        previous = self._history.shown_before(self.item.item_id)
+        self._outbox.event(kind, item=self.item.wire(), previous_item_id=previous)
+
+    def _status_details(self, status: ReplyStatus, done: ReplyDone) -> Object | None:
+        if status == "completed":
+            return None
+        details: Object = {"type": status}
+        if status == "cancelled":
+            details["reason"] = self.cancel_reason
+        elif status == "incomplete":
+            # Clients know two reasons only; any other limit is told beside the one that is like it.
+            is_known = done.reason in ("max_output_tokens", "content_filter")
+            details["reason"] = done.reason if is_known else "max_output_tokens"
+            if not is_known and done.reason is not None:
+                details["x_reason"] = done.reason
+        else:
+            failure = done.failure or Failure(code="server_error", message="The reply failed.")
+            error = {"type": "server_error", "code": failure.code, "message": failure.message}
+            details["error"] = error
+        return details
+
+    def _object(self, status: str, details: Object | None, usage: ReplyUsage | None) -> Object:
+        output = {"format": self.spec.wire_format, "voice": self.spec.voice}
+        return {
+            "object": "realtime.response",
+            "id": self.response_id,
+            "status": status,
+            "status_details": details,
+            "output": [self.item.wire()] if self.is_shown else [],
+            "conversation_id": self._conversation_id,
+            "output_modalities": [self.spec.modality],
+            "max_output_tokens": self.spec.max_output_tokens,
+            "audio": {"output": output},
+            "usage": None if usage is None else usage_object(usage),
+            "metadata": self.spec.metadata,
+        }
+
+
+def usage_object(usage: ReplyUsage) -> Object:
+    """Token counts as `response.done` shows them."""
+    input_tokens = usage.input_text_tokens + usage.input_audio_tokens
+    output_tokens = usage.output_text_tokens + usage.output_audio_tokens
+    return {
+        "total_tokens": input_tokens + output_tokens,
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "input_token_details": {
+            "text_tokens": usage.input_text_tokens,
+            "audio_tokens": usage.input_audio_tokens,
+            "image_tokens": 0,
+            "cached_tokens": usage.cached_tokens,
+        },
+        "output_token_details": {
+            "text_tokens": usage.output_text_tokens,
+            "audio_tokens": usage.output_audio_tokens,
+        },
+    }

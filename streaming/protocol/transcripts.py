@@ -1,0 +1,69 @@
+"""What was heard in the user's items, asked of the engine on the side.
+
+Knows which items wait for their words. A transcript never delays anything: it comes when it comes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streaming.protocol.commands import RequestTranscript
+from streaming.protocol.engine_events import Failure, InputTranscript, TranscriptFailed
+from streaming.protocol.history import History
+from streaming.protocol.items import Item
+from streaming.protocol.limits import ModelProfile
+from streaming.protocol.outbox import Outbox
+
+_EVENT = "conversation.item.input_audio_transcription"
+
+
+class Transcripts:
+    """The items whose transcript is under way, with the audio that each has."""
+
+    def __init__(self, outbox: Outbox, history: History, profile: ModelProfile) -> None:
+        self._outbox = outbox
+        self._history = history
+        self._profile = profile
+        self._audio_ms: dict[str, int] = {}
+
+    def request(self, item: Item) -> None:
+        """Ask for the transcript of a committed item."""
+        if not self._profile.transcribes:
+            message = f"{self._profile.model_id} cannot transcribe what it hears."
+            failure = Failure(code="transcription_unavailable", message=message)
+            self._fail(item.item_id, failure)
+            return
+        self._audio_ms[item.item_id] = item.content[0].audio_ms
+        self._outbox.command(RequestTranscript(item_id=item.item_id))
+
+    def receive(self, event: InputTranscript | TranscriptFailed) -> None:
+        """The engine's answer; one that was not asked for is nobody's."""
+        audio_ms = self._audio_ms.pop(event.item_id, None)
+        if audio_ms is None:
+            return
+        if isinstance(event, TranscriptFailed):
+            self._fail(event.item_id, event.failure)
+            return
+        item = self._history.find(event.item_id)
+        if item is not None:
+            item.content[0].text = event.text
+        self._outbox.event(
+            f"{_EVENT}.completed",
+            **_place(event.item_id),
+            transcript=event.text,
+            usage={"type": "duration", "seconds": audio_ms / 1000},
+        )
+
+    def all_failed(self, failure: Failure) -> None:
+        """No answer will come any more."""
+        waiting, self._audio_ms = self._audio_ms, {}
+        for item_id in waiting:
+            self._fail(item_id, failure)
+
+    def _fail(self, item_id: str, failure: Failure) -> None:
+        error = {"type": "server_error", "code": failure.code, "message": failure.message}
+        self._outbox.event(f"{_EVENT}.failed", **_place(item_id), error={**error, "param": None})
+
+
+def _place(item_id: str) -> dict[str, Any]:
+    return {"item_id": item_id, "content_index": 0}

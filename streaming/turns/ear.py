@@ -1,0 +1,86 @@
+"""The input of one session: wire audio in, the user's turns at 16 kHz out.
+
+Knows formats, the resampler and the turn detector, and joins them. Knows nothing of items,
+events or engines. Without turn detection every sample belongs to the open turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from streaming.media.codecs import Samples, decode
+from streaming.media.formats import AudioFormat
+from streaming.media.resample import MODEL_RATE_HZ, Resampler, resample
+from streaming.turns.detector import TurnDetector
+from streaming.turns.events import TurnAudio, TurnEvent, VadSettings
+from streaming.turns.voice_activity import SileroVoiceActivity, VoiceActivity
+
+
+class Ear:
+    """Implements `streaming.protocol.ports.EarPort`."""
+
+    def __init__(self, new_activity: Callable[[], VoiceActivity] = SileroVoiceActivity) -> None:
+        self._new_activity = new_activity
+        self._detector: TurnDetector | None = None
+        self._resampler = Resampler(MODEL_RATE_HZ, MODEL_RATE_HZ)
+        self._position = 0  # samples received while no turns are detected
+        self._left: list[TurnEvent] = []  # of a turn that was open when detection was turned off
+
+    def set_turn_detection(self, settings: VadSettings | None) -> None:
+        """Detect turns with `settings`, or (None) take all audio as the open turn's."""
+        if settings is None:
+            if self._detector is not None:
+                self._left += self._detector.end(_nothing())
+                self._position = self._detector.position_samples
+                self._detector = None
+        elif self._detector is None:
+            self._detector = TurnDetector(
+                settings, self._new_activity(), position_samples=self._position
+            )
+        else:
+            self._detector.settings = settings
+
+    def hear(self, audio: bytes, audio_format: AudioFormat) -> list[TurnEvent]:
+        """Take the next audio of the input; what it means, in order."""
+        pieces = []
+        if audio_format.rate_hz != self._resampler.from_hz:
+            pieces.append(self._resampler.finish())
+            self._resampler = Resampler(audio_format.rate_hz, MODEL_RATE_HZ)
+        pieces.append(self._resampler.push(decode(audio, audio_format)))
+        heard, self._left = self._left, []
+        for samples in pieces:
+            heard += self._take(samples)
+        return heard
+
+    def end(self) -> list[TurnEvent]:
+        """Give out what is held back, since the open turn ends here; then start afresh."""
+        tail = self._resampler.finish()
+        heard, self._left = self._left, []
+        if self._detector is not None:
+            return heard + self._detector.end(tail)
+        return heard + self._take(tail)
+
+    def clear(self) -> None:
+        """Forget what is held back and any open turn; time goes on."""
+        self.end()
+
+    def convert(self, audio: bytes, audio_format: AudioFormat) -> bytes:
+        """A whole clip as float32 LE, 16 kHz, mono."""
+        samples = decode(audio, audio_format)
+        return _pcm(resample(samples, audio_format.rate_hz, MODEL_RATE_HZ))
+
+    def _take(self, samples: Samples) -> list[TurnEvent]:
+        if self._detector is not None:
+            return self._detector.push(samples)
+        self._position += len(samples)
+        return [TurnAudio(pcm=_pcm(samples))] if len(samples) else []
+
+
+def _pcm(samples: Samples) -> bytes:
+    return samples.astype("<f4").tobytes()
+
+
+def _nothing() -> Samples:
+    return np.zeros(0, dtype=np.float32)
