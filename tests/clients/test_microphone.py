@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import sys
 
 import pytest
 from websockets.asyncio.server import serve
@@ -31,6 +32,7 @@ class Stream:
 class Devices:
     def __init__(self):
         self.microphone = self.speaker = None
+        self.opened = asyncio.Event()
 
     def RawInputStream(self, **options):
         self.microphone = Stream(**options)
@@ -38,7 +40,18 @@ class Devices:
 
     def RawOutputStream(self, **options):
         self.speaker = Stream(**options)
+        self.opened.set()
         return self.speaker
+
+
+class Said:
+    def __init__(self):
+        self.lines = []
+        self.something = asyncio.Event()
+
+    def add(self, line):
+        self.lines.append(line)
+        self.something.set()
 
 
 def play(devices, size):
@@ -48,7 +61,7 @@ def play(devices, size):
 
 
 async def test_speaking_into_an_answer_stops_it_and_says_how_much_was_heard():
-    devices, said, truncated = Devices(), [], []
+    devices, said, truncated = Devices(), Said(), []
 
     async def server(socket):
         async def tell(kind, **fields):
@@ -59,8 +72,7 @@ async def test_speaking_into_an_answer_stops_it_and_says_how_much_was_heard():
         sound = base64.b64encode(b"\2\0" * 24_000).decode()
         await tell("response.output_audio.delta", item_id="item", delta=sound)
         await tell("response.output_audio_transcript.done", transcript=" Hello ")
-        while not said:
-            await asyncio.sleep(0)
+        await said.something.wait()
         assert play(devices, 24_000) == b"\2\0" * 12_000
         await tell("input_audio_buffer.speech_started")
         truncated.append(json.loads(await socket.recv()))
@@ -70,19 +82,19 @@ async def test_speaking_into_an_answer_stops_it_and_says_how_much_was_heard():
     async with serve(server, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
         async with open_conversation(f"ws://127.0.0.1:{port}") as client:
-            talking = asyncio.create_task(converse(client, devices, said.append))
-            while devices.speaker is None:
-                await asyncio.sleep(0)
+            talking = asyncio.create_task(converse(client, devices, said.add))
+            await devices.opened.wait()
             devices.microphone.callback(b"\1\0" * 960, 960, None, None)
             with pytest.raises(ExceptionGroup) as ended:
                 await talking
     assert ended.group_contains(ServerSaidError, match="the end of the script")
-    assert said == ["it    Hello"]
+    assert said.lines == ["it    Hello"]
     (cut,) = truncated
     assert (cut["type"], cut["item_id"]) == ("conversation.item.truncate", "item")
     assert cut["audio_end_ms"] == 500
 
 
-def test_without_a_microphone_it_says_what_to_do():
+def test_without_the_package_it_says_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(SourceError, match="name a sound file"):
         sound_devices()

@@ -4,8 +4,6 @@ import asyncio
 import threading
 from contextlib import contextmanager
 
-import pytest
-
 from server.running import running_server
 from server.settings import load_settings
 

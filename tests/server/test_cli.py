@@ -1,6 +1,7 @@
-"""The command line as people use it: its help, its refusals, and a question asked of a real server."""
+"""The command line as people use it: its help, its refusals, and questions to a real server."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -12,8 +13,6 @@ from server.settings import ENV_PREFIX, Settings
 
 
 def omnilive(*arguments, timeout_s=120, **environment):
-    import os
-
     return subprocess.run(
         [sys.executable, "-c", "from server.cli import main; main()", *arguments],
         capture_output=True,

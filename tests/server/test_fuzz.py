@@ -59,6 +59,11 @@ EVENTS = st.builds(
 FRAMES = EVENTS | st.text(max_size=40) | st.binary(max_size=40) | VALUES.map(json.dumps)
 
 
+async def read_to_the_end(socket):
+    while True:
+        await socket.recv()
+
+
 @pytest.mark.usefixtures("tiny_server")
 class TestFuzz:
     @settings(
@@ -95,7 +100,6 @@ class TestFuzz:
                 broken.transport.write(b"\x8f" + junk)
                 broken.transport.write_eof()
                 with pytest.raises(ConnectionClosed):
-                    while True:
-                        await broken.recv()
+                    await read_to_the_end(broken)
             await healthy.send('{"type": "input_audio_buffer.clear"}')
             assert json.loads(await healthy.recv())["type"] == "input_audio_buffer.cleared"

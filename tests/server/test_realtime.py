@@ -1,4 +1,4 @@
-"""The WebSocket of a real server on a real engine: who comes in, what is answered, who is cut off."""
+"""The WebSocket of a real server on a real engine: who comes in, and what is answered."""
 
 import asyncio
 import base64
@@ -6,8 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 

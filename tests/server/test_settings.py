@@ -47,7 +47,7 @@ def test_all_bad_values_are_told_at_once():
 
 def test_a_misspelt_variable_is_not_ignored(monkeypatch):
     monkeypatch.setenv("OMNILIVE_PROT", "9001")
-    with pytest.raises(SettingsError, match="OMNILIVE_PROT: no such setting.*OMNILIVE_PORT"):
+    with pytest.raises(SettingsError, match=r"OMNILIVE_PROT: no such setting.*OMNILIVE_PORT"):
         load_settings()
 
 
