@@ -123,9 +123,11 @@ def _thinker(data: object, extras: Extras) -> ThinkerConfig:
         path,
         aliases=_MODERN_IDS,
         ignored=frozenset({"vision_token_id", "tie_word_embeddings"}),
-        text=_decoder(section.get("text_config"), f"{path}.text_config"),
-        audio=audio,
-        vision=vision,
+        given={
+            "text": _decoder(section.get("text_config"), f"{path}.text_config"),
+            "audio": audio,
+            "vision": vision,
+        },
     )
 
 
@@ -136,7 +138,9 @@ def _talker(data: object) -> TalkerConfig:
     own = {key: value for key, value in section.items() if key not in decoder_keys}
     decoder = _decoder(section, path, ignored=_TALKER_REPEATS | set(own))
     ignored = _TALKER_REPEATS | {"audio_config", "text_config", "vision_config"}
-    return read(TalkerConfig, own, path, aliases=_MODERN_IDS, ignored=ignored, decoder=decoder)
+    return read(
+        TalkerConfig, own, path, aliases=_MODERN_IDS, ignored=ignored, given={"decoder": decoder}
+    )
 
 
 def _token2wav(data: object) -> Token2WavConfig:
@@ -162,7 +166,7 @@ def _token2wav(data: object) -> Token2WavConfig:
         ignored=frozenset({"use_bias_at_final"}),
     )
     rest = {key: value for key, value in section.items() if not key.endswith("_config")}
-    return read(Token2WavConfig, rest, path, dit=dit, bigvgan=bigvgan)
+    return read(Token2WavConfig, rest, path, given={"dit": dit, "bigvgan": bigvgan})
 
 
 def _decoder(

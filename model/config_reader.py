@@ -50,7 +50,7 @@ def read(
     aliases: Mapping[str, str] | None = None,
     ignored: frozenset[str] = frozenset(),
     strict: bool = False,
-    **given: object,
+    given: Mapping[str, object] | None = None,
 ) -> T:
     """Builds `cls` from the JSON object `data`.
 
@@ -62,7 +62,7 @@ def read(
         ignored: keys this section may hold that are not figures of `cls`.
         strict: an unknown key is an error; otherwise it is a warning, because each release of the
             library that writes config.json adds bookkeeping keys of its own.
-        **given: fields that the caller has read already.
+        given: fields that the caller has read already.
 
     Raises:
         ConfigError: names every missing key, or the bad value and what would do.
@@ -71,7 +71,7 @@ def read(
     section = {(aliases or {}).get(key, key): value for key, value in section.items()}
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    values: dict[str, Any] = dict(given)
+    values: dict[str, Any] = dict(given or {})
     missing = []
     for name, field in fields.items():
         if name in values:

@@ -106,4 +106,4 @@ class Extras:
             if section.get(name) is not None
         }
         rest = {k: v for k, v in section.items() if k not in nested}
-        return read(cls, rest, path, strict=True, **given)
+        return read(cls, rest, path, strict=True, given=given)

@@ -1,0 +1,152 @@
+"""The Talker: the model that turns the Thinker's vectors into codec tokens.
+
+Knows its decoder and the order in which it takes vectors (`TalkerFeed`). Does not know how a codec
+token is drawn (`model.sampling`) or what it sounds like (`model.token2wav`).
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from model.config import TalkerConfig
+from model.kv_cache import KVCache
+from model.layers import Decoder
+
+
+class Talker(nn.Module):
+    """Projection, decoder and codec head under their published names.
+
+    Source: Qwen2_5OmniTalkerForConditionalGeneration.
+    """
+
+    def __init__(self, config: TalkerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.thinker_to_talker_proj = nn.Linear(config.embedding_size, config.decoder.hidden_size)
+        self.model = Decoder(config.decoder, config.embedding_size)
+        self.codec_head = nn.Linear(
+            config.decoder.hidden_size, config.decoder.vocab_size, bias=False
+        )
+
+    def codec_embed(self, ids: Tensor) -> Tensor:
+        """Codec token embeddings: [...] int64 -> [..., embedding_size]."""
+        out: Tensor = self.model.embed_tokens(ids)
+        return out
+
+    def forward(self, inputs: Tensor, position_ids: Tensor) -> Tensor:
+        """The whole sequence at once, causally: the reference for `step`.
+
+        Args:
+            inputs: [B, T, embedding_size]; Thinker vectors plus codec embeddings.
+            position_ids: [3, B, T] int64.
+
+        Returns:
+            [B, T, vocab] logits.
+        """
+        hidden = self.model(self.thinker_to_talker_proj(inputs), position_ids)
+        out: Tensor = self.codec_head(hidden)
+        return out
+
+    def step(
+        self,
+        inputs: Tensor,
+        position_ids: Tensor,
+        cache: KVCache,
+        slots: Sequence[int],
+        counts: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Appends positions to slots; see `Thinker.step`.
+
+        Returns:
+            [B, T, vocab] logits; padding holds no meaning.
+
+        Raises:
+            ContextFullError: a slot has no room; no slot has changed.
+        """
+        width = inputs.shape[1]
+        append = cache.begin(slots, [width] * len(slots) if counts is None else counts, width)
+        hidden = self.model(self.thinker_to_talker_proj(inputs), position_ids, append)
+        append.commit()
+        out: Tensor = self.codec_head(hidden)
+        return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedVectors:
+    """The fixed vectors of a Talker reply, each [embedding_size].
+
+    `text_*` are embeddings of the Thinker's (`text_bos` of the voice's own token), `codec_*` the
+    Talker's.
+    """
+
+    text_bos: Tensor
+    text_eos: Tensor
+    text_pad: Tensor
+    codec_pad: Tensor
+    codec_bos: Tensor
+
+
+@dataclass(slots=True)
+class TalkerFeed:
+    """Which input the Talker takes next, for one reply.
+
+    The reply opens with two positions (text-begin with codec-pad, first vector with codec-begin);
+    then each step takes the next vector, after the last one the text-end vector, then text-pad for
+    ever. With an advance token, a step takes the next vector only if the code before it was that
+    token, and text-pad otherwise.
+
+    Attributes:
+        talker: whose codec embeddings are added.
+        vectors: the fixed vectors.
+        advance_token_id: see above; None for the published models.
+
+    Source: Qwen2_5OmniForConditionalGeneration.generate.
+    """
+
+    talker: Talker
+    vectors: FeedVectors
+    advance_token_id: int | None = None
+    _waiting: deque[Tensor] = field(default_factory=deque)
+    _finished: bool = False
+
+    def push(self, vector: Tensor) -> None:
+        """Adds the Thinker vector [embedding_size] of the next reply token, its end token not."""
+        assert not self._finished, "push after finish"
+        self._waiting.append(vector)
+
+    def finish(self) -> None:
+        """Says that the reply has no more vectors."""
+        assert not self._finished, "finish twice"
+        self._finished = True
+        self._waiting.append(self.vectors.text_eos)
+
+    def starved(self, previous_code: int | None) -> bool:
+        """Whether `next_input` must wait for a vector that has not come."""
+        return self._takes(previous_code) and not self._waiting and not self._finished
+
+    def next_input(self, previous_code: int | None) -> Tensor:
+        """The Talker's next input.
+
+        Args:
+            previous_code: the codec token drawn last; None at the reply's opening.
+
+        Returns:
+            [1, embedding_size], or [2, embedding_size] at the opening.
+        """
+        assert not self.starved(previous_code), "no vector to take"
+        text = self._next_text() if self._takes(previous_code) else self.vectors.text_pad
+        if previous_code is None:
+            opening = self.vectors.text_bos + self.vectors.codec_pad
+            return torch.stack((opening, text + self.vectors.codec_bos))
+        code = torch.tensor([previous_code], device=text.device)
+        return text + self.talker.codec_embed(code)
+
+    def _takes(self, previous_code: int | None) -> bool:
+        opening_or_published = previous_code is None or self.advance_token_id is None
+        return opening_or_published or previous_code == self.advance_token_id
+
+    def _next_text(self) -> Tensor:
+        return self._waiting.popleft() if self._waiting else self.vectors.text_pad
