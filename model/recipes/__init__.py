@@ -1,0 +1,1 @@
+"""Recipes that make checkpoints: data, training, export and evaluation."""

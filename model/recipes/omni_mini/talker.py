@@ -1,0 +1,159 @@
+"""Stage `talker`: from Thinker vectors to codec tokens, by teacher forcing.
+
+Knows: the training objective and its two noises (codes of the past replaced at random, so that the Talker trusts the text more than
+its own history; prompts cut at random, so that a conversation of any length may come before). Does not know where vectors come from:
+`vectors.py` computes them once, because the Thinker stays fixed.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from model.config import OmniConfig
+from model.recipes.omni_mini.codec import CODES
+from model.recipes.omni_mini.talker_data import Example, lay_out
+from model.recipes.omni_mini.training import Run, Schedule
+from model.talker import Talker
+
+CODE_NOISE = 0.12
+VALIDATION_EXAMPLES = 48
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vectors:
+    """Thinker vectors of one example: `prompt` `[p, D]` of the conversation before, `reply` `[n, D]`."""
+
+    prompt: Tensor
+    reply: Tensor
+
+
+def batches(examples: Sequence[Example], *, tokens: int, rng: random.Random) -> Iterator[list[int]]:
+    """Yields for ever batches of example numbers of like length, about `tokens` targets each."""
+    while True:
+        order = sorted(range(len(examples)), key=lambda i: len(examples[i].targets) * rng.uniform(0.9, 1.1))
+        groups: list[list[int]] = [[]]
+        for index in order:
+            if groups[-1] and (len(groups[-1]) + 1) * len(examples[index].targets) > tokens:
+                groups.append([])
+            groups[-1].append(index)
+        rng.shuffle(groups)
+        yield from groups
+
+
+def cut_prompt(prompt: Tensor, rng: random.Random) -> Tensor:
+    """Keeps the whole prompt in a third of the cases, else only its last few positions."""
+    return prompt if rng.random() < 0.33 else prompt[-rng.randint(3, 8) :]
+
+
+def noisy(targets: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+    """Replaces a share of the codes (never the advance tokens) by random ones: `[k]` to `[k]`."""
+    hit = (torch.rand(targets.shape, generator=generator) < rate) & (targets < CODES)
+    return torch.where(hit, torch.randint(CODES, targets.shape, generator=generator), targets)
+
+
+class TalkerObjective:
+    """The loss of a batch of examples."""
+
+    def __init__(self, talker: Talker, examples: Sequence[Example], vectors: Sequence[Vectors], special: Tensor) -> None:
+        """Binds the data.
+
+        Args:
+            talker: The network.
+            examples: What to learn.
+            vectors: Of each example.
+            special: `[3, D]` embeddings of text start, text end, text pad.
+        """
+        self.talker, self.examples, self.vectors, self.special = talker, examples, vectors, special
+
+    def __call__(self, batch: Sequence[int], *, noise: float, rng: random.Random, seed: int) -> dict[str, Tensor]:
+        """Returns `loss` (mean cross-entropy, nats a step), `code` (of codes alone) and `advance` (of when to ask for text)."""
+        generator = torch.Generator().manual_seed(seed)
+        rows: list[Tensor] = []
+        goals: list[Tensor] = []
+        for index in batch:
+            targets = torch.tensor(self.examples[index].targets)
+            vectors = self.vectors[index]
+            prompt = cut_prompt(vectors.prompt, rng).float()
+            past = noisy(targets[:-1], noise, generator)
+            embedding = self.talker.model.embed_tokens
+            rows.append(lay_out(prompt, vectors.reply.float(), self.special, embedding, past, targets))
+            goals.append(torch.cat([torch.full((len(rows[-1]) - len(targets),), -100), targets]))
+        inputs = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)  # [B, T, D]
+        goal = torch.nn.utils.rnn.pad_sequence(goals, batch_first=True, padding_value=-100)  # [B, T]
+        positions = torch.arange(inputs.shape[1]).expand(3, len(batch), -1)
+        logits = self.talker(inputs, positions)  # [B, T, vocabulary]
+        wanted = goal != -100
+        found, goal = logits[wanted].float(), goal[wanted]
+        losses = cross_entropy(found, goal, reduction="none")
+        codes = goal < CODES
+        return {"loss": losses.mean(), "code": losses[codes].mean(), "advance": losses[~codes].mean()}
+
+
+def train_talker(
+    config: OmniConfig,
+    directory: Path,
+    examples: Sequence[Example],
+    vectors: Sequence[Vectors],
+    special: Tensor,
+    schedule: Schedule,
+    *,
+    batch_tokens: int = 2_000,
+    seed: int = 0,
+) -> Run:
+    """Trains or goes on training; the last examples are kept for validation.
+
+    Returns:
+        The finished run, its model trained.
+    """
+    torch.manual_seed(seed)
+    talker = Talker(config.talker)
+    decayed = [p for p in talker.parameters() if p.ndim >= 2]
+    plain = [p for p in talker.parameters() if p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+    run = Run(directory, talker, torch.optim.AdamW(groups, lr=schedule.peak, betas=(0.9, 0.98)))
+    run.resume()
+    held = list(range(len(examples) - VALIDATION_EXAMPLES, len(examples)))
+    objective = TalkerObjective(talker, examples, vectors, special)
+    rng = random.Random(seed + run.step)
+    source = batches(examples[: held[0]], tokens=batch_tokens, rng=rng)
+
+    def losses(step: int) -> dict[str, Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            return objective(next(source), noise=CODE_NOISE, rng=rng, seed=seed * 1_000_003 + step)
+
+    for step in run.train(schedule, losses):
+        if step % 200 == 0:
+            run.log(**validate(objective, held))
+    return run
+
+
+@torch.no_grad()
+def validate(objective: TalkerObjective, held: Sequence[int]) -> dict[str, float]:
+    """Measures held-out examples, with their own text and (control) with another's text: the difference is what the text is worth."""
+    objective.talker.eval()
+    own = objective(held, noise=0.0, rng=random.Random(0), seed=0)
+    vectors = list(objective.vectors)
+    kept = [objective.vectors[i] for i in held]
+    for index, other in zip(held, kept[1:] + kept[:1], strict=True):
+        vectors[index] = other
+    shuffled = TalkerObjective(objective.talker, objective.examples, vectors, objective.special)
+    wrong = shuffled(held, noise=0.0, rng=random.Random(0), seed=0)
+    objective.talker.train()
+    return {
+        "validation_code": float(own["code"]),
+        "validation_advance": float(own["advance"]),
+        "validation_code_wrong_text": float(wrong["code"]),
+    }
+
+
+def export_tensors(directory: Path) -> dict[str, Tensor]:
+    """Returns the trained Talker under its published names (`talker.…`)."""
+    state = torch.load(directory / "state.pt", weights_only=True)["model"]
+    return {f"talker.{name}": tensor for name, tensor in state.items()}
+
+

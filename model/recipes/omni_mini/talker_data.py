@@ -1,0 +1,131 @@
+"""Stage `talker`, data: what the Talker hears and must say, step by step.
+
+The mini Talker asks for its text: it emits the advance token when it wants the next Thinker vector (see
+`Extras.talker_text_advance_token_id`). The teacher's word times say when: before the code in which token `j` begins to sound, the vector of
+token `j + LEAD` has been asked for. So the text always leads the voice by `LEAD` tokens, however long the reply.
+"""
+
+import bisect
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from model.recipes.omni_mini.codec import CODES_A_SECOND
+
+LEAD = 2
+CODEC_PAD, CODEC_START, CODEC_END, CODEC_MASK, CODEC_ADVANCE, CODEC_VOCABULARY = 1024, 1025, 1026, 1027, 1028, 1032
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One utterance as the Talker learns it.
+
+    Attributes:
+        question: What the utterance answers, or "".
+        text: The utterance.
+        token_ids: Thinker tokens of the text, `[n]`.
+        targets: What the Talker emits: codes, advance tokens, the end token, `[k]`.
+    """
+
+    question: str
+    text: str
+    token_ids: list[int]
+    targets: list[int]
+
+
+def token_starts_s(text: str, offsets: Sequence[tuple[int, int]], words: Sequence[tuple[int, float]]) -> list[float]:
+    """Spreads the words' times over the tokens by letters.
+
+    Args:
+        text: The utterance.
+        offsets: `(first, end)` characters of each token.
+        words: `(first character, start in seconds)` of each word, then `(len(text), end of speech)`.
+
+    Returns:
+        The start of each token in seconds, never decreasing.
+    """
+    characters = [w[0] for w in words]
+    times = [w[1] for w in words]
+    starts: list[float] = []
+    for first, end in offsets:
+        while first < end - 1 and text[first].isspace():
+            first += 1
+        i = min(max(0, bisect.bisect_right(characters, first) - 1), len(words) - 2)
+        width = max(1, characters[i + 1] - characters[i])
+        start = times[i] + (times[i + 1] - times[i]) * (first - characters[i]) / width
+        starts.append(max(start, starts[-1] if starts else 0.0))
+    return starts
+
+
+def schedule(starts_s: Sequence[float], codes: Sequence[int]) -> list[int]:
+    """Interleaves codes with advance tokens.
+
+    Args:
+        starts_s: Start of each of the n tokens.
+        codes: The utterance's codes, 25 a second.
+
+    Returns:
+        n advance tokens (for vectors 1 … n - 1 and the text-end vector) among the codes, then the end token. Vector 0 needs none: it
+        comes with the codec start token.
+    """
+    begins = [int(s * CODES_A_SECOND) for s in starts_s]
+    targets: list[int] = []
+    asked = 0
+    for index, code in enumerate(codes):
+        spoken = bisect.bisect_right(begins, index)  # tokens begun by this code
+        wanted = min(len(begins), LEAD + max(0, spoken - 1))
+        targets += [CODEC_ADVANCE] * (wanted - asked)
+        asked = max(asked, wanted)
+        targets.append(int(code))
+    targets += [CODEC_ADVANCE] * (len(begins) - asked)
+    return [*targets, CODEC_END]
+
+
+def read_examples(speech: Path, codes: Path, tokenizer: Tokenizer, *, banned: frozenset[str] = frozenset()) -> list[Example]:
+    """Reads every shard that has both speech and codes, leaving out the banned texts (the held-out replies)."""
+    examples = []
+    for path in sorted(codes.glob("[0-9][0-9][0-9][0-9].npz")):
+        shard = np.load(path)
+        rows = [json.loads(line) for line in (speech / path.with_suffix(".jsonl").name).read_text().splitlines()]
+        flat, offsets = shard["codes"], shard["offsets"]
+        for row, begin, end in zip(rows, offsets[:-1], offsets[1:], strict=True):
+            text = row["text"]
+            encoding = tokenizer.encode(text, add_special_tokens=False)
+            if text in banned or len(encoding.ids) < 2:
+                continue
+            starts = token_starts_s(text, encoding.offsets, row["words"])
+            targets = schedule(starts, flat[begin:end].tolist())
+            examples.append(Example(question=row.get("question", ""), text=text, token_ids=encoding.ids, targets=targets))
+    return examples
+
+
+def lay_out(
+    prompt: Tensor, reply: Tensor, special: Tensor, codec_embedding: torch.nn.Embedding, inputs: Tensor, targets: Tensor
+) -> Tensor:
+    """Builds the Talker's input vectors for one example, as `TalkerFeed` would have given them.
+
+    Args:
+        prompt: `[p, D]` Thinker vectors of the conversation so far.
+        reply: `[n, D]` Thinker vectors of the reply.
+        special: `[3, D]` Thinker embeddings of text start, text end, text pad.
+        codec_embedding: The Talker's own.
+        inputs: `[k - 1]` what it emitted (with the noise of training), all but the last target.
+        targets: `[k]` what it should emit; decides where vectors are taken.
+
+    Returns:
+        `[p + 1 + k, D]`: the last k positions predict the targets.
+    """
+    text_start, text_end, text_pad = special
+    advances = targets[:-1] == CODEC_ADVANCE
+    queue = torch.cat([reply[1:], text_end[None]])  # [n, D]
+    taken = advances.long().cumsum(0) - 1
+    vectors = torch.where(advances[:, None], queue[taken.clamp(0, len(queue) - 1)], text_pad)
+    constant = torch.tensor([CODEC_PAD, CODEC_START])
+    opening = torch.stack([text_start, reply[0]]) + codec_embedding(constant)
+    return torch.cat([prompt, opening, vectors + codec_embedding(inputs)])

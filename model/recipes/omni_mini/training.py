@@ -1,0 +1,117 @@
+"""What every training stage shares: the step counter, the learning-rate schedule, the saved state and the curve.
+
+A run lives in one directory: `state.pt` (model, optimiser, step; written beside and renamed, so a killed run resumes from its last
+save) and `curve.jsonl` (one line a report).
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Warm-up, plateau, and a linear decay to zero at the end.
+
+    Attributes:
+        peak: Learning rate of the plateau.
+        steps: Whole length.
+        warmup_steps: Linear rise.
+        decay_steps: Linear fall that ends at `steps`.
+    """
+
+    peak: float
+    steps: int
+    warmup_steps: int = 100
+    decay_steps: int = 0
+
+    def at(self, step: int) -> float:
+        """Returns the learning rate of a step."""
+        rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        fall = min(1.0, max(0.0, (self.steps - step) / self.decay_steps)) if self.decay_steps else 1.0
+        return self.peak * rise * fall
+
+
+@dataclass(slots=True)
+class Run:
+    """One resumable training run."""
+
+    directory: Path
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    save_every_s: float = 120.0
+    report_steps: int = 20
+    step: int = 0
+    _sums: dict[str, float] = field(default_factory=dict)
+    _count: int = 0
+    _saved_at_s: float = field(default_factory=time.monotonic)
+    _reported_at_s: float = field(default_factory=time.monotonic)
+
+    def resume(self) -> bool:
+        """Loads the last saved state; returns whether there was one."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / "state.pt"
+        if not path.exists():
+            return False
+        state = torch.load(path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        return True
+
+    def save(self) -> None:
+        """Writes the state; a reader never sees half of it."""
+        partial = self.directory / "state.pt.partial"
+        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
+        torch.save(state, partial)
+        partial.rename(self.directory / "state.pt")
+        self._saved_at_s = time.monotonic()
+
+    def train(self, schedule: Schedule, losses: Callable[[int], dict[str, Tensor]], *, clip: float = 1.0) -> Iterator[int]:
+        """Steps the optimiser until the schedule ends.
+
+        Args:
+            schedule: Learning rates.
+            losses: Maps the step to named losses; the one called `loss` is minimised.
+            clip: Largest gradient norm.
+
+        Yields:
+            The number of steps done, after each.
+        """
+        self.model.train()
+        while self.step < schedule.steps:
+            for group in self.optimizer.param_groups:
+                group["lr"] = schedule.at(self.step) * group.get("lr_scale", 1.0)
+            found = losses(self.step)
+            found["loss"].backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            self.step += 1
+            self._note({name: float(value.detach()) for name, value in found.items()})
+            if time.monotonic() - self._saved_at_s > self.save_every_s:
+                self.save()
+            yield self.step
+        self.save()
+
+    def log(self, **values: float) -> None:
+        """Appends one line to the curve and prints it."""
+        row = {"step": self.step} | {name: round(value, 5) for name, value in values.items()}
+        with (self.directory / "curve.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(row, flush=True)
+
+    def _note(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+        if self.step % self.report_steps == 0:
+            now_s = time.monotonic()
+            means = {name: total / self._count for name, total in self._sums.items()}
+            self.log(**means, seconds_a_step=(now_s - self._reported_at_s) / self._count)
+            self._sums, self._count, self._reported_at_s = {}, 0, now_s
