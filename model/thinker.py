@@ -13,6 +13,7 @@ from model.audio_encoder import AudioEncoder
 from model.config import ThinkerConfig
 from model.kv_cache import KVCache
 from model.layers import Decoder
+from model.vision_encoder import VisionEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +39,7 @@ class Thinker(nn.Module):
         super().__init__()
         self.config = config
         self.audio_tower = AudioEncoder(config.audio)
-        self.visual: nn.Module | None = None
-        if config.vision is not None:
-            from model.vision_encoder import VisionEncoder
-
-            self.visual = VisionEncoder(config.vision)
+        self.visual = VisionEncoder(config.vision) if config.vision is not None else None
         self.model = Decoder(config.text)
         self.lm_head = nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
         if config.text.tie_word_embeddings:
