@@ -30,6 +30,7 @@ app = typer.Typer(
     help="A real-time voice server for the Qwen2.5-Omni architecture.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # the help of a setting names its variable in square brackets
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
@@ -40,7 +41,13 @@ app.command()(demo)
 def _mount(word: str, module: str, summary: str) -> None:
     @app.command(word, help=summary, context_settings=PASS_ON, add_help_option=False)
     def forward(context: typer.Context) -> None:
-        sub_app: typer.Typer = importlib.import_module(module).app
+        try:
+            sub_app: typer.Typer = importlib.import_module(module).app
+        except ModuleNotFoundError as error:
+            typer.echo(
+                f"omnilive {word}: {error}; `make train-env` installs what it needs", err=True
+            )
+            raise typer.Exit(1) from None
         sub_app(args=context.args, prog_name=f"omnilive {word}")
 
 

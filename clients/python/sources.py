@@ -21,6 +21,7 @@ from clients.python.errors import SourceError
 
 SAMPLE_RATE_HZ = 24_000
 FRAME_MS = 40
+MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
 MAX_RECORDING_S = 600.0
 # The question ends where it last was louder than this share of its peak (-40 dB).
 SPEECH_FLOOR = 0.01
@@ -50,12 +51,15 @@ def read_recording(path: Path) -> Recording:
     """Reads a sound file of any rate and number of channels.
 
     Raises:
-        SourceError: No such file, not a sound file, empty, or longer than `MAX_RECORDING_S`.
+        SourceError: No such file, not a sound file, empty, too long, an odd rate, not finite.
     """
     if not path.is_file():
         raise SourceError(f"{path}: no such file")
     try:
         info = soundfile.info(path)
+        if not MIN_RATE_HZ <= info.samplerate <= MAX_RATE_HZ:
+            rates = f"{MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
+            raise SourceError(f"{path}: {info.samplerate} Hz; a rate of {rates} is expected")
         if info.duration > MAX_RECORDING_S:
             raise SourceError(f"{path}: {info.duration:.0f} s; at most {MAX_RECORDING_S:.0f} s")
         wave, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
@@ -63,6 +67,8 @@ def read_recording(path: Path) -> Recording:
         raise SourceError(f"{path}: not a sound file that can be read: {error}") from None
     if len(wave) == 0:
         raise SourceError(f"{path}: holds no samples")
+    if not np.isfinite(wave).all():
+        raise SourceError(f"{path}: holds samples that are no numbers")
     mono = wave.mean(axis=1)  # [S, C] -> [S]
     return recording(soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ))
 

@@ -42,12 +42,16 @@ def test_bad_files_are_named(tmp_path):
     (tmp_path / "text.wav").write_text("this is not a sound")
     (tmp_path / "cut.wav").write_bytes(b"RIFF\x00\x00")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16_000)
+    soundfile.write(tmp_path / "slow.wav", np.zeros(9), 4_000)
+    soundfile.write(tmp_path / "nan.wav", np.full(9, np.nan), 16_000, subtype="FLOAT")
     soundfile.write(tmp_path / "long.wav", np.zeros(8_000 * 601, np.int16), 8_000)
     for name, complaint in [
         ("text.wav", "not a sound file"),
         ("cut.wav", "not a sound file"),
         ("none.wav", "no such file"),
         ("empty.wav", "no samples"),
+        ("slow.wav", "4000 Hz; a rate of 8000 to 192000 Hz"),
+        ("nan.wav", "no numbers"),
         ("long.wav", "601 s; at most 600 s"),
     ]:
         with pytest.raises(SourceError, match=complaint) as failure:

@@ -1,8 +1,12 @@
 """A real server in this process, with a real engine process on a tiny random checkpoint."""
 
 import asyncio
+import json
 import threading
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
+
+import pytest
+from websockets.asyncio.client import connect
 
 from server.running import running_server
 from server.settings import load_settings
@@ -40,6 +44,11 @@ class ServerThread:
         """Runs a coroutine on the server's loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(START_TIMEOUT_S)
 
+    def engine_pid(self):
+        """The one child of this process that runs the engine."""
+        link = self.running.gateway.engine._link
+        return link._process.pid
+
     @property
     def url(self):
         return self.running.url
@@ -63,6 +72,21 @@ class ServerThread:
             await self.running.listening
 
 
+async def hear(socket):
+    """The next event of a bare WebSocket."""
+    return json.loads(await socket.recv())
+
+
+@asynccontextmanager
+async def bare(url, **options):
+    """A WebSocket without a client around it, past the greeting."""
+    async with connect(url, **options) as socket:
+        for kind in ("session.created", "conversation.created"):
+            event = await hear(socket)
+            assert event["type"] == kind, event
+        yield socket
+
+
 @contextmanager
 def serving(**settings):
     server = ServerThread(**settings)
@@ -71,3 +95,10 @@ def serving(**settings):
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def tiny_server(tiny_checkpoint):
+    """A server for every test that leaves it as it was."""
+    with serving(model=str(tiny_checkpoint), threads=1) as server:
+        yield server

@@ -3,6 +3,14 @@
 import httpx
 import pytest
 
+from server.app import create_app
+from server.engine import new_engine
+from server.gateway import Gateway
+from server.settings import load_settings
+from streaming.engine.client import EngineClient
+from streaming.engine.settings import ClientSettings, EngineSettings
+from streaming.errors import EngineGoneError
+
 
 async def get(server, path, method="GET"):
     async with httpx.AsyncClient(base_url=server.http) as http:
@@ -36,3 +44,30 @@ async def test_other_requests_get_an_error_that_names_them(tiny_server, method, 
     error = answer.json()["error"]
     assert error["type"] == "invalid_request_error"
     assert f"{method} {path}" in error["message"]
+
+
+async def test_an_engine_that_is_not_there_yet_is_said_so():
+    settings = load_settings()
+    app = create_app(Gateway(settings=settings, engine=new_engine(settings)))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
+        assert (await http.get("/healthz")).status_code == 200
+        for path in ("/readyz", "/v1/models"):
+            answer = await http.get(path)
+            assert answer.status_code == 503
+            assert answer.json()["error"]["code"] == "engine_not_ready"
+
+
+async def test_an_engine_that_will_not_come_back_ends_health():
+    settings = load_settings(engine_max_deaths=1)
+    engine = EngineClient(EngineSettings(), ClientSettings(max_deaths=1), worker=("false",))
+    with pytest.raises(EngineGoneError):
+        await engine.start()
+    app = create_app(Gateway(settings=settings, engine=engine))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
+        for path in ("/healthz", "/readyz"):
+            answer = await http.get(path)
+            assert answer.status_code == 503
+            assert "1 engine deaths" in answer.json()["error"]["message"]
+    await engine.stop()

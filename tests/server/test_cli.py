@@ -1,30 +1,27 @@
 """The command line as people use it: its help, its refusals, and questions to a real server."""
 
 import json
-import os
+import re
+import signal
 import subprocess
 import sys
 
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
+from server.cli import app
 from server.demo import QUESTION
 from server.settings import ENV_PREFIX, Settings
 
 
-def omnilive(*arguments, timeout_s=120, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", "from server.cli import main; main()", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        env={**os.environ, "COLUMNS": "400", "TERM": "dumb", **environment},
-        check=False,
-    )
+def omnilive(*arguments, **environment):
+    """Runs the command line in this process."""
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": "1000", **environment})
 
 
 def test_help_lists_every_setting_with_its_flag_and_variable():
-    told = omnilive("serve", "--help").stdout
+    told = " ".join(omnilive("serve", "--help").stdout.split())
     for name in Settings.model_fields:
         assert f"--{name.replace('_', '-')} " in told
         assert f"env: {ENV_PREFIX}{name.upper()};" in told
@@ -46,9 +43,9 @@ def test_every_word_is_in_the_help():
 )
 def test_a_bad_setting_ends_the_program_with_its_name(arguments, environment, complaint):
     ended = omnilive(*arguments, **environment)
-    assert ended.returncode == 2
+    assert ended.exit_code == 2
     assert complaint in ended.stderr
-    assert "Traceback" not in ended.stderr
+    assert isinstance(ended.exception, SystemExit)
 
 
 @pytest.mark.parametrize(
@@ -63,9 +60,9 @@ def test_a_bad_setting_ends_the_program_with_its_name(arguments, environment, co
 )
 def test_talk_says_what_is_wrong(arguments, complaint):
     ended = omnilive("talk", *arguments)
-    assert ended.returncode == 1
+    assert ended.exit_code == 1
     assert complaint in ended.stderr
-    assert "Traceback" not in ended.stderr
+    assert isinstance(ended.exception, SystemExit)
 
 
 @pytest.mark.parametrize("way", [[], ["--push-to-talk"], ["--text", "What is it?"]])
@@ -75,7 +72,7 @@ def test_talk_asks_a_real_server(short_server, tmp_path, way):
     ended = omnilive(
         "talk", *question, *way, "--url", short_server.url, "--out", str(out), "--json"
     )
-    assert ended.returncode == 0, ended.stderr
+    assert ended.exit_code == 0, ended.stderr
     told = json.loads(ended.stdout)
     assert told["out"] == str(out)
     assert told["first_audio_s"] >= told["first_text_s"] - 1
@@ -91,7 +88,30 @@ def test_the_demo_does_it_all_and_ends(tiny_checkpoint, tmp_path):
         "demo", "--model", str(tiny_checkpoint), "--context-tokens", "512", "--threads", "1",
         "--out", str(out), "--json",
     )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
+    assert ended.exit_code == 0, ended.stderr
     told = json.loads(ended.stdout.splitlines()[-1])
     assert told["answer_transcript"]
     assert soundfile.info(out).duration == pytest.approx(told["speech_s"], abs=1e-3)
+
+
+def test_serve_says_where_to_go_and_ends_in_order_on_sigterm(tiny_checkpoint):
+    command = [sys.executable, "-c", "from server.cli import main; main()", "serve", "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--model", str(tiny_checkpoint), "--threads", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        told = ""
+        while "Ctrl-C" not in told:
+            line = server.stdout.readline()
+            assert line, server.stderr.read()
+            told += line
+        url = re.search(r"Realtime API +(\S+)", told).group(1)
+        assert f"--url {url}" in told
+        assert "loading: " in told
+        server.send_signal(signal.SIGTERM)
+        rest, complaints = server.communicate(timeout=60)
+        assert "stopped" in rest
+        assert "Traceback" not in complaints
+        assert server.returncode == 0

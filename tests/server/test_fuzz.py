@@ -7,8 +7,9 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+
+from tests.server.conftest import bare, hear
 
 KINDS = [
     "session.update",
@@ -76,12 +77,12 @@ class TestFuzz:
         asyncio.run(asyncio.wait_for(self.survive(tiny_server.url, frames), 60))
 
     async def survive(self, url, frames):
-        async with connect(url) as socket:
+        async with bare(url) as socket:
             for frame in frames:
                 await socket.send(frame)
             await socket.send('{"type": "input_audio_buffer.explode", "event_id": "the last"}')
             while True:
-                event = json.loads(await socket.recv())
+                event = await hear(socket)
                 assert event["type"]
                 if event["type"] == "error" and event["error"]["event_id"] == "the last":
                     return
@@ -92,14 +93,12 @@ class TestFuzz:
         asyncio.run(asyncio.wait_for(self.junk(tiny_server, junk), 60))
 
     async def junk(self, server, junk):
-        async with connect(server.url) as healthy:
-            await healthy.recv()
-            async with connect(server.url) as broken:
-                await broken.recv()
+        async with bare(server.url) as healthy:
+            async with bare(server.url) as broken:
                 # A frame of a reserved kind, then anything: no client could mean this.
                 broken.transport.write(b"\x8f" + junk)
                 broken.transport.write_eof()
                 with pytest.raises(ConnectionClosed):
                     await read_to_the_end(broken)
             await healthy.send('{"type": "input_audio_buffer.clear"}')
-            assert json.loads(await healthy.recv())["type"] == "input_audio_buffer.cleared"
+            assert (await hear(healthy))["type"] == "input_audio_buffer.cleared"

@@ -3,16 +3,17 @@
 import asyncio
 import base64
 import json
+from contextlib import AsyncExitStack
 
 import numpy as np
 import pytest
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from clients.python.client import open_conversation
 from clients.python.errors import ServerSaidError
 from clients.python.turn import ask_typed
 from server.realtime import choose_subprotocol
+from tests.server.conftest import bare, hear
 
 TURN_ORDER = [
     "response.created",
@@ -116,32 +117,34 @@ BAD = {
 
 
 async def test_bad_input_gets_a_clear_error_and_the_session_lives(tiny_server):
-    async with connect(tiny_server.url) as socket:
-        assert json.loads(await socket.recv())["type"] == "session.created"
+    async with bare(tiny_server.url) as socket:
         for name, frame in BAD.items():
             await socket.send(frame)
-            event = json.loads(await socket.recv())
+            event = await hear(socket)
             assert event["type"] == "error", (name, event)
             assert len(event["error"]["message"]) > 10, name
         update = {"type": "realtime", "instructions": "be brief"}
         await socket.send(json.dumps({"type": "session.update", "session": update}))
-        assert json.loads(await socket.recv())["type"] == "session.updated"
+        assert (await hear(socket))["type"] == "session.updated"
+
+
+async def send_and_hear(socket, frame):
+    await socket.send(frame)
+    return await hear(socket)
 
 
 async def test_an_oversize_event_gets_an_error_that_names_the_limit(tiny_server):
     limit = tiny_server.settings.max_event_bytes
-    async with connect(tiny_server.url) as socket:
-        await socket.recv()
+    async with bare(tiny_server.url) as socket:
         frame = json.dumps({"type": "input_audio_buffer.append", "audio": "A" * limit})
         await socket.send(frame)
-        event = json.loads(await socket.recv())
+        event = await hear(socket)
         assert event["type"] == "error"
         assert str(limit) in event["error"]["message"]
         await socket.send('{"type": "input_audio_buffer.clear"}')
-        assert json.loads(await socket.recv())["type"] == "input_audio_buffer.cleared"
-        await socket.send("A" * (2 * limit + 1))
+        assert (await hear(socket))["type"] == "input_audio_buffer.cleared"
         with pytest.raises(ConnectionClosed) as closed:
-            await socket.recv()
+            await send_and_hear(socket, "A" * (2 * limit + 1))
         assert closed.value.rcvd.code == 1009
 
 
@@ -156,17 +159,13 @@ async def test_an_unknown_model_is_refused_by_name(tiny_server):
 async def test_one_more_than_the_limit_is_refused_and_a_free_seat_taken(tiny_server):
     limit = tiny_server.settings.max_conversations
     async with asyncio.timeout(60):
-        async with connect(tiny_server.url) as last:
-            await last.recv()
-            others = [await connect(tiny_server.url) for _ in range(limit - 1)]
-            for other in others:
-                assert json.loads(await other.recv())["type"] == "session.created"
+        async with AsyncExitStack() as seats:
+            for _ in range(limit):
+                await seats.enter_async_context(bare(tiny_server.url))
             with pytest.raises(ServerSaidError, match=f"{limit} conversations") as failure:
                 async with open_conversation(tiny_server.url):
                     pass
             assert failure.value.code == "server_full"
-            for other in others:
-                await other.close()
         async with open_conversation(tiny_server.url) as client:
             await push_to_talk(client)
 
@@ -181,9 +180,8 @@ async def test_one_more_than_the_limit_is_refused_and_a_free_seat_taken(tiny_ser
 )
 async def test_the_subprotocol_is_selected_only_when_offered(tiny_server, offered, chosen):
     assert choose_subprotocol(offered) == chosen
-    async with connect(tiny_server.url, subprotocols=offered or None) as socket:
+    async with bare(tiny_server.url, subprotocols=offered or None) as socket:
         assert socket.subprotocol == chosen
-        assert json.loads(await socket.recv())["type"] == "session.created"
 
 
 async def answer(server, text):
@@ -202,11 +200,10 @@ async def test_conversations_at_the_same_time_do_not_disturb_each_other(tiny_ser
 
 
 async def test_bad_input_of_one_conversation_does_not_touch_another(tiny_server):
-    async with connect(tiny_server.url) as socket:
-        await socket.recv()
+    async with bare(tiny_server.url) as socket:
         calm = asyncio.create_task(answer(tiny_server, "one"))
         while not calm.done():
             for frame in BAD.values():
                 await socket.send(frame)
-                assert json.loads(await socket.recv())["type"] == "error"
+                assert (await hear(socket))["type"] == "error"
         assert (await calm)[0] == (await answer(tiny_server, "one"))[0]
