@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from streaming.engine.messages import Role
-from streaming.errors import DuplicateItemError, ItemStateError, UnknownItemError
+from streaming.errors import DuplicateItemError, RefusedError, UnknownItemError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,16 +65,35 @@ class Timeline:
         system: the system message.
         opening: what opens the assistant's turn; wanted at the end while an answer is expected, so
             that it is in the cache before anybody asks.
+        capacity_tokens: positions that there can be.
     """
 
-    def __init__(self, system: Piece, opening: Piece) -> None:
-        self._system = system
+    def __init__(self, system: Piece, opening: Piece, *, capacity_tokens: int) -> None:
         self._opening = opening
+        self._capacity_tokens = capacity_tokens
+        self._system = Piece(())
         self._items: list[Item] = []
         self._expects_answer = False
+        self.set_system(system)
 
     def __len__(self) -> int:
         return self._end + (len(self._opening) if self._expects_answer else 0)
+
+    @property
+    def settled(self) -> int:
+        """How far the prompt is known: up to the end of the first item that still grows.
+
+        An item whose speculative end is there counts as known; that is what it is there for.
+        """
+        for item in self._items:
+            if not item.complete and not item.speculative:
+                return self.start_of(item) + len(item)
+        return len(self)
+
+    @property
+    def room(self) -> int:
+        """How many more positions there can be, besides an answer's opening."""
+        return self._capacity_tokens - self._end - len(self._opening)
 
     @property
     def _end(self) -> int:
@@ -99,9 +118,14 @@ class Timeline:
         before = self._items[: self._items.index(item)]
         return len(self._system) + sum(map(len, before))
 
-    def is_last(self, item_id: str) -> bool:
-        """Tells whether this item ends the conversation."""
-        return bool(self._items) and self._items[-1].item_id == item_id
+    def is_behind(self, item: Item, previous_item_id: str | None) -> bool:
+        """Tells whether what is put behind `previous_item_id` comes behind `item`."""
+        if previous_item_id is None:
+            return True
+        if previous_item_id == FRONT:
+            return False
+        previous = self._items.index(self.item(previous_item_id))
+        return previous >= self._items.index(item)
 
     def count(self, token_id: int) -> int:
         """Returns how many positions hold this token."""
@@ -118,10 +142,12 @@ class Timeline:
             position += len(piece)
         return found
 
-    # Edits. Each returns the position up to which the prompt is as it was.
+    # Edits. Each returns the position up to which the prompt is as it was, and raises RefusedError,
+    # before it changes anything, when the prompt would outgrow its capacity.
 
     def set_system(self, system: Piece) -> int:
         """Replaces the system message."""
+        self._check_room(len(system) - len(self._system))
         self._system = system
         return 0
 
@@ -145,6 +171,7 @@ class Timeline:
             index = 0
         else:
             index = self._items.index(self.item(previous_item_id)) + 1
+        self._check_room(len(item))
         self._items.insert(index, item)
         self._expects_answer = False
         return self.start_of(item)
@@ -158,6 +185,7 @@ class Timeline:
 
     def extend(self, item: Item, pieces: Sequence[Piece], *, speculative: bool = False) -> int:
         """Adds pieces to an item; those that come behind speculative ones replace them."""
+        self._check_room(sum(map(len, pieces)))
         cut = self.retract(item)
         item.pieces.extend(pieces)
         item.speculative = len(pieces) if speculative else 0
@@ -172,7 +200,8 @@ class Timeline:
         return self.start_of(item) + len(item)
 
     def rewrite(self, item: Item, pieces: Sequence[Piece]) -> int:
-        """Replaces an item's content; what the two have in common stays in the cache."""
+        """Replaces a text item's content; what the two have in common stays in the cache."""
+        assert all(piece.embeds is None for piece in (*item.pieces, *pieces)), "text items only"
         start = self.start_of(item)
         old = [token for piece in item.pieces for token in piece.ids]
         new = [token for piece in pieces for token in piece.ids]
@@ -181,17 +210,21 @@ class Timeline:
         return start + (min(len(old), len(new)) if same is None else same)
 
     def begin_answer(self, item_id: str) -> Item:
-        """Turns the expected answer's opening into an incomplete item at the end.
+        """Turns the expected answer's opening into an item at the end that grows.
 
         Raises:
             DuplicateItemError: The conversation holds an item of this id.
-            ItemStateError: A spoken item is still open.
         """
-        if any(not item.complete for item in self._items):
-            raise ItemStateError("a spoken item is still open; stop or drop it first")
         item = Item(item_id=item_id, role="assistant", pieces=[self._opening], complete=False)
         self.insert(item)
         return item
+
+    def _check_room(self, tokens: int) -> None:
+        if tokens > self.room:
+            raise RefusedError(
+                f"{tokens} more tokens do not fit: the conversation has {len(self)} and its "
+                f"context holds {self._capacity_tokens}"
+            )
 
     def _pieces(self) -> Iterator[Piece]:
         yield self._system

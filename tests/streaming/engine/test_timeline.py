@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.engine.timeline import FRONT, Item, Piece, Timeline
-from streaming.errors import DuplicateItemError, ItemStateError, UnknownItemError
+from streaming.errors import DuplicateItemError, RefusedError, UnknownItemError
 
 SYSTEM, OPENING = Piece((1, 2, 3)), Piece((90, 91))
 
 
 def timeline(*items: tuple[str, tuple[int, ...]]) -> Timeline:
-    made = Timeline(SYSTEM, OPENING)
+    made = Timeline(SYSTEM, OPENING, capacity_tokens=1000)
     for name, ids in items:
         made.insert(Item(name, "user", [Piece(ids)]))
     return made
@@ -25,8 +25,10 @@ def test_items_follow_the_system_message() -> None:
     made = timeline(("a", (10, 11)), ("b", (20,)))
     assert tokens(made) == [1, 2, 3, 10, 11, 20]
     assert made.start_of(made.item("b")) == 5
-    assert made.is_last("b")
-    assert not made.is_last("a")
+    assert made.is_behind(made.item("a"), "b")
+    assert made.is_behind(made.item("b"), None)
+    assert not made.is_behind(made.item("b"), "a")
+    assert not made.is_behind(made.item("a"), FRONT)
     assert made.count(20) == 1
 
 
@@ -73,11 +75,18 @@ def test_speculative_pieces_are_taken_back_by_what_comes_next() -> None:
     assert tokens(made) == [1, 2, 3, 10, 11, 14]
 
 
-def test_no_answer_while_a_spoken_item_is_open() -> None:
-    made = timeline()
-    made.insert(Item("a", "user", [Piece((10,))], complete=False))
-    with pytest.raises(ItemStateError, match="open"):
-        made.begin_answer("r")
+def test_the_prompt_is_settled_up_to_the_first_item_that_grows() -> None:
+    made = timeline(("a", (10,)))
+    item = Item("b", "user", [Piece((20,))], complete=False)
+    made.insert(item)
+    made.insert(Item("c", "user", [Piece((30,))]))
+    assert made.settled == 5
+    made.extend(item, [Piece((21,))], speculative=True)
+    assert made.settled == len(made) == 7
+    made.retract(item)
+    assert made.settled == 5
+    item.complete = True
+    assert made.settled == len(made) == 6
 
 
 def test_unknown_and_duplicate_items_are_named() -> None:
@@ -88,6 +97,19 @@ def test_unknown_and_duplicate_items_are_named() -> None:
         made.insert(Item("b", "user"), "x")
     with pytest.raises(DuplicateItemError, match="'a'"):
         made.insert(Item("a", "user"))
+
+
+def test_what_does_not_fit_is_refused_and_changes_nothing() -> None:
+    made = Timeline(SYSTEM, OPENING, capacity_tokens=8)
+    made.insert(Item("a", "user", [Piece((10, 11))]))
+    before = tokens(made)
+    with pytest.raises(RefusedError, match="8"):
+        made.insert(Item("b", "user", [Piece((12, 13))]))
+    with pytest.raises(RefusedError, match="8"):
+        made.extend(made.item("a"), [Piece((12, 13))])
+    with pytest.raises(RefusedError, match="8"):
+        made.set_system(Piece((1, 2, 3, 4, 5)))
+    assert tokens(made) == before
 
 
 EDIT = st.one_of(
@@ -106,7 +128,7 @@ EDIT = st.one_of(
 def test_a_cache_cut_at_every_edit_always_holds_a_prefix(
     edits: list[tuple[str, int, list[int]]],
 ) -> None:
-    made, names = Timeline(SYSTEM, OPENING), list[str]()
+    made, names = Timeline(SYSTEM, OPENING, capacity_tokens=1000), list[str]()
     cache = list(SYSTEM.ids)
     for number, (edit, index, ids) in enumerate(edits):
         pieces = [Piece((token,)) for token in ids]

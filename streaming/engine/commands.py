@@ -1,0 +1,308 @@
+"""What each command of the gateway changes.
+
+Knows how commands become edits of a conversation, which of them wait while a reply is given, and
+how a refusal is told. Does not run a network: it only makes work for the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from streaming.engine.clock import Clock
+from streaming.engine.conversation import MAX_DEFERRED, Conversation
+from streaming.engine.hearing import Hearing, Listener, Phase, samples_of
+from streaming.engine.memory import Memory
+from streaming.engine.messages import (
+    AddItem,
+    AudioPart,
+    CancelResponse,
+    CloseConversation,
+    Command,
+    ConversationOpened,
+    ConversationRefused,
+    DeleteItem,
+    EngineFault,
+    Event,
+    OfConversation,
+    OpenConversation,
+    Ping,
+    Pong,
+    Respond,
+    ResponseDone,
+    ResponseError,
+    TextPart,
+    Transcribe,
+    TranscriptFailed,
+    TruncateItem,
+    UpdateInstructions,
+    UserAudio,
+    UserAudioDrop,
+    UserAudioPause,
+    UserAudioStart,
+    UserAudioStop,
+)
+from streaming.engine.prompt import Prompt
+from streaming.engine.replies import Replies
+from streaming.engine.scheduler import Scheduler
+from streaming.engine.timeline import Item, Timeline
+from streaming.errors import BadPartError, ConversationError, ItemStateError, RefusedError
+
+# How soon the part block should be in the cache when silence has begun, and a whole block while
+# the user speaks.
+PAUSE_TARGET_S = 0.2
+BLOCK_TARGET_S = 2.0
+MAX_TRANSCRIPTS = 16
+
+
+class Commands:
+    """Applies commands to conversations."""
+
+    def __init__(
+        self,
+        conversations: dict[str, Conversation],
+        *,
+        memory: Memory,
+        prompt: Prompt,
+        listener: Listener,
+        replies: Replies,
+        scheduler: Scheduler,
+        voices: tuple[str, ...],
+        default_instructions: str,
+        can_transcribe: bool,
+        emit: Callable[[Event], None],
+        clock: Clock,
+    ) -> None:
+        self._conversations = conversations
+        self._memory = memory
+        self._prompt = prompt
+        self._listener = listener
+        self._replies = replies
+        self._scheduler = scheduler
+        self._voices = voices
+        self._default_instructions = default_instructions
+        self._can_transcribe = can_transcribe
+        self._emit = emit
+        self._clock = clock
+
+    def apply(self, command: Command) -> None:
+        """Does what a command says; what cannot be done is told to its conversation."""
+        match command:
+            case Ping(nonce=nonce):
+                self._emit(Pong(nonce=nonce))
+            case OpenConversation():
+                self._open(command)
+            case CloseConversation(conversation_id=name):
+                self.close(name)
+            case OfConversation(conversation_id=name):
+                conversation = self._conversations.get(name)
+                if conversation is None:
+                    self._fault(command, "unknown_conversation", "it is not open", fatal=True)
+                else:
+                    self._apply_to(conversation, command)
+
+    def close(self, name: str) -> None:
+        """Frees a conversation's slot; one that is not open stays so."""
+        conversation = self._conversations.pop(name, None)
+        if conversation is not None:
+            self._memory.give_back(conversation.slot)
+
+    def reply_ended(self, conversation: Conversation) -> None:
+        """Does the edits that the reply held back, in order."""
+        waiting, conversation.deferred = conversation.deferred, []
+        for command in waiting:
+            self._apply_to(conversation, command)
+
+    def drop_heard(self, conversation: Conversation, code: str, message: str) -> None:
+        """Gives up the spoken item whose sound could not be taken in, and says so."""
+        item_id = next(name for name, h in conversation.hearing.items() if h.due)
+        self._delete(conversation, item_id)
+        self._emit(
+            EngineFault(
+                conversation_id=conversation.conversation_id,
+                code=code,
+                message=message,
+                item_id=item_id,
+            )
+        )
+
+    def _open(self, command: OpenConversation) -> None:
+        name = command.conversation_id
+        code = "capacity"
+        try:
+            if name in self._conversations:
+                code = "duplicate"
+                raise RefusedError(f"conversation {name!r} is open already")
+            voice = command.voice or self._voices[0]
+            if voice not in self._voices:
+                code = "unknown_voice"
+                raise RefusedError(f"no voice {voice!r}; voices: {', '.join(self._voices)}")
+            self._scheduler.admit(len(self._conversations))
+            system = self._prompt.system(command.instructions or self._default_instructions)
+            timeline = Timeline(
+                system, self._prompt.answer_open, capacity_tokens=self._memory.capacity_tokens
+            )
+            self._conversations[name] = Conversation(
+                conversation_id=name,
+                slot=self._memory.take(),
+                voice=voice,
+                system=system,
+                timeline=timeline,
+                due_s=self._clock() + BLOCK_TARGET_S,
+            )
+        except RefusedError as error:
+            self._emit(ConversationRefused(conversation_id=name, code=code, message=str(error)))
+        else:
+            self._emit(ConversationOpened(conversation_id=name))
+
+    def _apply_to(self, conversation: Conversation, command: Command) -> None:
+        try:
+            if self._must_wait(conversation, command):
+                if len(conversation.deferred) >= MAX_DEFERRED:
+                    raise RefusedError(f"{MAX_DEFERRED} edits wait for the reply to end")
+                conversation.deferred.append(command)
+            else:
+                self._change(conversation, command)
+        except ConversationError as error:
+            self._refuse(command, error)
+        if conversation.reply is None and conversation.deferred:
+            self.reply_ended(conversation)
+
+    def _must_wait(self, conversation: Conversation, command: Command) -> bool:
+        """Tells whether the command would change what the reply under way stands on."""
+        reply = conversation.reply
+        if reply is None:
+            return False
+        if isinstance(command, AddItem):
+            return not conversation.timeline.is_behind(reply.item, command.previous_item_id)
+        return isinstance(command, DeleteItem | TruncateItem | UpdateInstructions)
+
+    def _change(self, conversation: Conversation, command: Command) -> None:
+        self._hurry(conversation, BLOCK_TARGET_S)
+        match command:
+            case UserAudioStart(item_id=item_id):
+                item = Item(item_id, "user", self._prompt.spoken_open, complete=False)
+                self._cut(conversation, conversation.timeline.insert(item))
+                self._listener.start(conversation, item)
+            case UserAudio(item_id=item_id, pcm=pcm):
+                self._listener.hear(conversation, self._heard(conversation, item_id), pcm)
+            case UserAudioPause(item_id=item_id):
+                self._listener.pause(self._heard(conversation, item_id))
+                self._hurry(conversation, PAUSE_TARGET_S)
+            case UserAudioStop(item_id=item_id):
+                self._listener.stop(self._heard(conversation, item_id))
+                self._hurry(conversation, PAUSE_TARGET_S)
+            case UserAudioDrop(item_id=item_id):
+                self._heard(conversation, item_id)
+                self._delete(conversation, item_id)
+            case AddItem():
+                self._add(conversation, command)
+            case DeleteItem(item_id=item_id):
+                self._delete(conversation, item_id)
+            case TruncateItem(item_id=item_id, audio_end_ms=end_ms):
+                self._replies.truncate(conversation, item_id, end_ms)
+            case UpdateInstructions(instructions=text):
+                system = self._prompt.system(text or self._default_instructions)
+                self._cut(conversation, conversation.timeline.set_system(system))
+                conversation.system = system
+            case Respond():
+                self._replies.begin(conversation, command)
+            case CancelResponse():
+                self._cancel(conversation, command)
+            case Transcribe():
+                self._transcribe(conversation, command)
+
+    def _add(self, conversation: Conversation, command: AddItem) -> None:
+        """Adds a typed item at once, or a spoken one for the listener to encode."""
+        spoken = [part for part in command.parts if isinstance(part, AudioPart)]
+        texts = [part.text for part in command.parts if isinstance(part, TextPart)]
+        if spoken and command.role != "user":
+            raise BadPartError(f"sound in an item of role {command.role!r}; only users speak here")
+        for part in spoken:
+            samples_of(part.pcm)
+        if spoken:
+            item = Item(command.item_id, "user", [self._prompt.user_open], complete=False)
+        else:
+            item = Item(command.item_id, command.role, self._prompt.typed(command.role, texts))
+        timeline = conversation.timeline
+        self._cut(conversation, timeline.insert(item, command.previous_item_id))
+        if spoken:
+            try:
+                self._listener.start_parts(conversation, item, command.parts)
+            except RefusedError:
+                self._delete(conversation, item.item_id)
+                raise
+
+    def _delete(self, conversation: Conversation, item_id: str) -> None:
+        self._cut(conversation, conversation.timeline.remove(item_id))
+        conversation.hearing.pop(item_id, None)
+        conversation.given.pop(item_id, None)
+
+    def _cancel(self, conversation: Conversation, command: CancelResponse) -> None:
+        reply = conversation.reply
+        if reply is not None and reply.response_id == command.response_id:
+            self._replies.cancel(conversation, command.heard_ms)
+            return
+        # It ended while the command was on its way: what was heard still decides what stays.
+        for item_id, given in conversation.given.items():
+            if given.response_id == command.response_id:
+                if command.heard_ms is not None:
+                    self._replies.truncate(conversation, item_id, command.heard_ms)
+                return
+        raise ItemStateError(f"response {command.response_id!r} is not under way")
+
+    def _transcribe(self, conversation: Conversation, command: Transcribe) -> None:
+        if not self._can_transcribe:
+            raise RefusedError("this checkpoint has no prompt for transcripts")
+        if len(conversation.transcribe) >= MAX_TRANSCRIPTS:
+            raise RefusedError(f"{MAX_TRANSCRIPTS} transcripts are waiting")
+        conversation.timeline.item(command.item_id)
+        conversation.transcribe.append(command)
+
+    def _heard(self, conversation: Conversation, item_id: str) -> Hearing:
+        conversation.timeline.item(item_id)
+        hearing = conversation.hearing.get(item_id)
+        if hearing is None or hearing.phase is Phase.STOPPED:
+            raise ItemStateError(f"item {item_id!r} is no open spoken item")
+        return hearing
+
+    def _cut(self, conversation: Conversation, position: int) -> None:
+        self._memory.cut(conversation.slot, position)
+
+    def _hurry(self, conversation: Conversation, target_s: float) -> None:
+        conversation.due_s = self._clock() + target_s
+
+    def _refuse(self, command: Command, error: ConversationError) -> None:
+        """Answers a command that cannot be done with the message its sender waits for."""
+        message = str(error)
+        if isinstance(command, Respond):
+            self._emit(
+                ResponseDone(
+                    conversation_id=command.conversation_id,
+                    response_id=command.response_id,
+                    status="failed",
+                    error=ResponseError(code=error.code, message=message),
+                )
+            )
+        elif isinstance(command, Transcribe):
+            self._emit(
+                TranscriptFailed(
+                    conversation_id=command.conversation_id,
+                    item_id=command.item_id,
+                    code=error.code,
+                    message=message,
+                )
+            )
+        else:
+            self._fault(command, error.code, message)
+
+    def _fault(self, command: Command, code: str, message: str, *, fatal: bool = False) -> None:
+        assert isinstance(command, OfConversation), f"{type(command).__name__} of no conversation"
+        self._emit(
+            EngineFault(
+                conversation_id=command.conversation_id,
+                code=code,
+                message=f"{type(command).__name__}: {message}",
+                item_id=getattr(command, "item_id", None),
+                fatal=fatal,
+            )
+        )

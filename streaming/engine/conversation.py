@@ -1,0 +1,66 @@
+"""One conversation inside the engine: its slot, its timeline, and what is under way in it.
+
+Knows which item is being heard and which reply is being given. Does not know torch or the caches;
+the runner keeps what it needs of a reply or of incoming speech in the fields typed for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from streaming.engine.heard import HeardMap
+from streaming.engine.messages import Command, Transcribe
+from streaming.engine.reply import Reply
+from streaming.engine.timeline import Piece, Timeline
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from streaming.engine.hearing import Hearing
+
+# Edits that a running reply holds back; more than these are refused.
+MAX_DEFERRED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What is kept of a reply that ended: its tokens, and when each of them was heard."""
+
+    response_id: str
+    tokens: tuple[int, ...]
+    heard: HeardMap | None
+
+
+@dataclass(slots=True)
+class Conversation:
+    """The state of one open conversation.
+
+    Args:
+        conversation_id: the gateway's name for it.
+        slot: its row in the caches of Thinker and Talker.
+        voice: the voice of its replies.
+        system: its system message, kept while a reply is given under another one.
+        timeline: what its cache should hold.
+        hearing: spoken items on their way in, by item id.
+        reply: the reply under way.
+        given: replies that ended, by item id.
+        deferred: edits that wait for the end of the reply, in order.
+        transcribe: items whose transcript was asked for, in order.
+        last_hidden: the Thinker's state [D] at the last position of its cache, and that position's
+            number; the first token of a reply is drawn from it.
+        due_s: when what was last asked of it, and is not a reply, should be in the cache.
+    """
+
+    conversation_id: str
+    slot: int
+    voice: str
+    system: Piece
+    timeline: Timeline
+    hearing: dict[str, Hearing] = field(default_factory=dict)
+    reply: Reply | None = None
+    given: dict[str, Given] = field(default_factory=dict)
+    deferred: list[Command] = field(default_factory=list)
+    transcribe: list[Transcribe] = field(default_factory=list)
+    last_hidden: tuple[int, Tensor] | None = None
+    due_s: float = 0.0

@@ -1,0 +1,238 @@
+"""The one loop: take what came in, pick the most urgent batch, run it.
+
+Knows the stages, and what a failure means for whom. Does not know sockets (`worker.py`), when work
+is due (`agenda.py`) nor what a stage computes. A batch that fails is run again one by one, so that
+a conversation's error stays its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+
+from model.omni import OmniModel
+from streaming.engine.agenda import Agenda
+from streaming.engine.clock import Clock, monotonic_s
+from streaming.engine.commands import Commands
+from streaming.engine.conversation import Conversation
+from streaming.engine.hearing import Listener
+from streaming.engine.memory import Finish, Memory
+from streaming.engine.messages import (
+    CloseConversation,
+    Command,
+    EngineFault,
+    EngineReady,
+    Event,
+    ResponseError,
+    TranscriptFailed,
+)
+from streaming.engine.prompt import Prompt
+from streaming.engine.reading import Reader
+from streaming.engine.replies import Replies
+from streaming.engine.scheduler import (
+    Batch,
+    Scheduler,
+    SchedulerConfig,
+    Stage,
+)
+from streaming.engine.settings import EngineSettings
+from streaming.engine.speaking import Speaker
+from streaming.engine.transcribing import Transcriber
+from streaming.errors import ConversationError
+
+logger = logging.getLogger("omnilive.engine")
+
+PREFILL_TOKENS = 256
+MAX_CODES = 4096
+
+
+class Engine:
+    """All conversations of one engine process.
+
+    Args:
+        model: the networks.
+        settings: limits and seed.
+        clock: seconds; deadlines and marks are on it.
+    """
+
+    def __init__(
+        self, model: OmniModel, settings: EngineSettings, *, clock: Clock = monotonic_s
+    ) -> None:
+        self.inbox: deque[Command] = deque()
+        self.outbox: deque[Event] = deque()
+        self._model = model
+        self._settings = settings
+        self._clock = clock
+        self._conversations: dict[str, Conversation] = {}
+        context = settings.context_tokens or model.config.thinker.text.max_position_embeddings
+        self._memory = Memory(
+            model,
+            slots=settings.max_conversations,
+            capacity_tokens=context,
+            speech_codes=MAX_CODES + 2,
+        )
+        prompt = Prompt(model)
+        ends = frozenset({prompt.end_id})
+        self._scheduler = Scheduler(
+            SchedulerConfig(
+                max_conversations=settings.max_conversations,
+                first_packet_target_s=settings.first_packet_target_s,
+            )
+        )
+        self._reader = Reader(
+            model, self._memory, ends=ends, prefill_tokens=PREFILL_TOKENS, emit=self.outbox.append
+        )
+        self._speaker = Speaker(model, self._memory, emit=self.outbox.append, clock=clock)
+        self._listener = Listener(model, prompt, cut=self._cut)
+        self._replies = Replies(
+            model,
+            self._memory,
+            prompt,
+            max_codes=MAX_CODES,
+            seed=settings.seed,
+            emit=self.outbox.append,
+            clock=clock,
+        )
+        self._transcriber = Transcriber(
+            model, self._memory, prompt, self._reader, ends=ends, prefill_tokens=PREFILL_TOKENS
+        )
+        self._commands = Commands(
+            self._conversations,
+            memory=self._memory,
+            prompt=prompt,
+            listener=self._listener,
+            replies=self._replies,
+            scheduler=self._scheduler,
+            voices=tuple(model.speakers),
+            default_instructions=model.config.omnilive.system_prompt,
+            can_transcribe=model.config.omnilive.transcribe_prompt is not None,
+            emit=self.outbox.append,
+            clock=clock,
+        )
+        self._agenda = Agenda(
+            self._conversations,
+            reader=self._reader,
+            speaker=self._speaker,
+            transcriber=self._transcriber,
+            scheduler=self._scheduler,
+            clock=clock,
+        )
+        self._stages: dict[Stage, Callable[[Sequence[Conversation]], list[Finish]]] = {
+            Stage.ENCODE: self._listener.encode,
+            Stage.PREFILL: self._reader.prefill,
+            Stage.THINKER: self._reader.decode,
+            Stage.TALKER: self._speaker.talk,
+            Stage.TOKEN2WAV: self._speaker.chunks,
+            Stage.TRANSCRIBE: self._transcribe,
+        }
+
+    @property
+    def ready(self) -> EngineReady:
+        """What this engine can do."""
+        return EngineReady(
+            model_id=self._model.model_id,
+            inputs=self._model.config.omnilive.inputs,
+            voices=tuple(self._model.speakers),
+            max_conversations=self._settings.max_conversations,
+            context_tokens=self._memory.capacity_tokens,
+            output_sample_rate_hz=self._model.config.token2wav.sample_rate_hz,
+        )
+
+    @torch.inference_mode()
+    def step(self) -> bool:
+        """Takes what came in and runs one batch; tells whether there was one to run."""
+        while self.inbox:
+            self._take(self.inbox.popleft())
+        batch = self._scheduler.pick(self._agenda.works(), self._clock())
+        if batch is None:
+            return False
+        self._run(batch)
+        return True
+
+    def _take(self, command: Command) -> None:
+        if isinstance(command, CloseConversation):
+            self._transcriber.forget(command.conversation_id)
+        self._commands.apply(command)
+
+    def _run(self, batch: Batch) -> None:
+        conversations = [self._conversations[name] for name in batch.conversation_ids]
+        began_s = self._clock()
+        marks = self._memory.mark([c.slot for c in conversations])
+        try:
+            finishes = self._stages[batch.stage](conversations)
+        except Exception as error:
+            self._memory.rewind(marks)
+            if len(conversations) == 1:
+                self._fail(conversations[0], batch.stage, error)
+                return
+            logger.warning("%s failed in a batch; one by one: %s", batch.stage.name, error)
+            for name in batch.conversation_ids:
+                self._run(Batch(stage=batch.stage, conversation_ids=(name,)))
+            return
+        for conversation, finish in zip(conversations, finishes, strict=True):
+            try:
+                finish()
+            except Exception as error:
+                self._fail(conversation, batch.stage, error)
+            else:
+                self._after(conversation, batch.stage, self._clock() - began_s)
+
+    def _after(self, conversation: Conversation, stage: Stage, busy_s: float) -> None:
+        """Notes what a step was for the reply under way, and ends it when all of it was made."""
+        reply = conversation.reply
+        if reply is None:
+            return
+        reply.note(stage, busy_s, self._clock())
+        if not reply.ended:
+            return
+        if reply.was_cut_short:
+            self._replies.end(conversation, "incomplete", reason="max_output_tokens")
+        else:
+            self._replies.end(conversation, "completed")
+        self._commands.reply_ended(conversation)
+
+    def _transcribe(self, conversations: Sequence[Conversation]) -> list[Finish]:
+        return [partial(self._transcribe_one, conversation) for conversation in conversations]
+
+    def _transcribe_one(self, conversation: Conversation) -> None:
+        answer = self._transcriber.step(conversation)
+        if answer is not None:
+            self.outbox.append(answer)
+
+    def _cut(self, conversation: Conversation, position: int) -> None:
+        self._memory.cut(conversation.slot, position)
+
+    def _fail(self, conversation: Conversation, stage: Stage, error: Exception) -> None:
+        """Tells a conversation, and no other, what failed in it."""
+        name = conversation.conversation_id
+        if isinstance(error, ConversationError):
+            code = error.code
+        else:
+            code = "internal_error"
+            logger.error("%s of %s failed", stage.name, name, exc_info=error)
+            # Nobody knows what was half done: all of it is prefilled again when it is needed.
+            self._memory.cut(conversation.slot, 0)
+            conversation.last_hidden = None
+        if stage is Stage.ENCODE:
+            self._commands.drop_heard(conversation, code, str(error))
+        elif stage is Stage.TRANSCRIBE:
+            self._transcriber.forget(name)
+            asked = conversation.transcribe.pop(0)
+            self.outbox.append(
+                TranscriptFailed(
+                    conversation_id=name, item_id=asked.item_id, code=code, message=str(error)
+                )
+            )
+        elif conversation.reply is not None:
+            failure = ResponseError(code=code, message=str(error))
+            self._replies.end(conversation, "failed", error=failure)
+            self._commands.reply_ended(conversation)
+        else:
+            self._take(CloseConversation(conversation_id=name))
+            self.outbox.append(
+                EngineFault(conversation_id=name, code=code, message=str(error), fatal=True)
+            )

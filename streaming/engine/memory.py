@@ -1,0 +1,124 @@
+"""The KV caches of Thinker and Talker, with one slot of each for every conversation.
+
+Knows lengths and how the two keep in step: outside a reply the Talker's cache and the vectors that
+wait for it (`untold`) are as long as the Thinker's. Does not know what the positions mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from model.kv_cache import KVCache
+from model.omni import OmniModel
+from streaming.errors import RefusedError
+
+# A pass over a batch changes caches and nothing else, so that it can be run again; what it found is
+# taken over by one of these for each conversation.
+Finish = Callable[[], None]
+
+
+class Memory:
+    """Both caches and who may use which slot.
+
+    Args:
+        model: for shapes, dtype and device.
+        slots: conversations at the same time.
+        capacity_tokens: Thinker positions of one conversation.
+        speech_codes: Talker positions of one reply behind its prompt.
+    """
+
+    def __init__(
+        self, model: OmniModel, *, slots: int, capacity_tokens: int, speech_codes: int
+    ) -> None:
+        weight = model.thinker.lm_head.weight
+        self.capacity_tokens = capacity_tokens
+        # The slot behind the conversations' is for side passes (transcripts).
+        self.scratch = slots
+        self.thinker = KVCache(
+            model.config.thinker.text,
+            slots=slots + 1,
+            capacity_tokens=capacity_tokens,
+            dtype=weight.dtype,
+            device=weight.device,
+        )
+        self.talker = KVCache(
+            model.config.talker.decoder,
+            slots=slots,
+            capacity_tokens=capacity_tokens + speech_codes,
+            dtype=weight.dtype,
+            device=weight.device,
+        )
+        self._free = list(range(slots))
+        self._untold: list[list[Tensor]] = [[] for _ in range(slots)]
+
+    def take(self) -> int:
+        """Returns a slot that nobody has, empty.
+
+        Raises:
+            RefusedError: All are taken; names how many there are.
+        """
+        if not self._free:
+            raise RefusedError(f"all {self.scratch} conversations of the engine are open")
+        return self._free.pop(0)
+
+    def give_back(self, slot: int) -> None:
+        """Frees a slot and forgets what was in it."""
+        assert slot not in self._free, f"slot {slot} was free"
+        self.cut(slot, 0)
+        self._free.append(slot)
+
+    def length(self, slot: int) -> int:
+        """Returns how many positions of the conversation the Thinker holds."""
+        return self.thinker.lengths[slot]
+
+    def cut(self, slot: int, position: int) -> None:
+        """Forgets everything from `position` on; a shorter past stays as it is."""
+        told = min(self.talker.lengths[slot], position)
+        self.talker.truncate(slot, told)
+        self.thinker.truncate(slot, min(self.length(slot), position))
+        del self._untold[slot][self.length(slot) - told :]
+
+    def tell_later(self, slot: int, vector: Tensor) -> None:
+        """Keeps the Thinker vector [D] of a reply's token until the reply has become past.
+
+        While the reply is spoken the Talker's cache holds its codes where this vector will be.
+        """
+        self._untold[slot].append(vector)
+
+    def forget_speech(self, slot: int) -> None:
+        """Takes a reply's codes out of the Talker's cache: its prompt is again what it holds."""
+        self.talker.truncate(slot, self.length(slot) - len(self._untold[slot]))
+
+    def untold(self, slot: int) -> list[Tensor]:
+        """Returns the vectors that the Talker's prompt still lacks, in order."""
+        return self._untold[slot]
+
+    def told(self, slot: int) -> None:
+        """Notes that the Talker's prompt has everything."""
+        self._untold[slot] = []
+        assert self.talker.lengths[slot] == self.length(slot), "the Talker is out of step"
+
+    def mark(self, slots: Sequence[int]) -> list[tuple[int, int, int]]:
+        """Returns where these slots stand, for `rewind`."""
+        return [(slot, self.length(slot), self.talker.lengths[slot]) for slot in slots]
+
+    def rewind(self, marks: Sequence[tuple[int, int, int]]) -> None:
+        """Takes back what a pass that failed appended."""
+        for slot, thinker_tokens, talker_tokens in marks:
+            self.thinker.truncate(slot, thinker_tokens)
+            self.talker.truncate(slot, talker_tokens)
+
+
+def pad_rows(rows: list[Tensor]) -> Tensor:
+    """Stacks rows [n_b, D] of different lengths -> [B, max n, D], zeros on the right."""
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+
+def positions_from(starts: list[int], width: int, device: torch.device) -> Tensor:
+    """Position ids [3, B, width] that count from `starts` on all three axes."""
+    counting = torch.arange(width, device=device)
+    first = torch.tensor(starts, device=device)
+    return (first[:, None] + counting).expand(3, -1, -1)

@@ -1,0 +1,70 @@
+"""Words and encoder vectors as pieces of the prompt.
+
+Knows the chat template's segments as pieces, and decoding back. Does not know conversations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from model.chat import Chat
+from model.omni import OmniModel
+from streaming.engine.messages import Role
+from streaming.engine.timeline import Piece
+
+
+class Prompt:
+    """Makes pieces for one checkpoint."""
+
+    def __init__(self, model: OmniModel) -> None:
+        chat = Chat(model.tokenizer)
+        self._chat = chat
+        self._tokenizer = model.tokenizer
+        self._audio_id = model.config.thinker.audio_token_index
+        self.user_open = Piece(tuple(chat.user_open()))
+        self.user_close = Piece(tuple(chat.user_close()))
+        self.audio_open = Piece(tuple(chat.audio_open()))
+        self.audio_close = Piece(tuple(chat.audio_close()))
+        self.answer_open = Piece(tuple(chat.assistant_open()))
+        self.answer_close = Piece(tuple(chat.assistant_close()))
+        self.end_id = self.answer_close.ids[0]
+
+    @property
+    def spoken_open(self) -> list[Piece]:
+        """What comes before the sound of a spoken message."""
+        return [self.user_open, self.audio_open]
+
+    def system(self, text: str) -> Piece:
+        """A whole system message."""
+        return Piece(tuple(self._chat.system(text)))
+
+    def text(self, text: str) -> Piece:
+        """Plain text; what looks like a control token in it is text as well."""
+        return Piece(tuple(self._tokenizer.encode(text)))
+
+    def audio(self, vectors: Tensor) -> Piece:
+        """What the encoder made of a block, [n, D]."""
+        return Piece((self._audio_id,) * len(vectors), vectors)
+
+    def typed(self, role: Role, texts: Sequence[str]) -> list[Piece]:
+        """A whole typed message of any role."""
+        if role == "system":
+            return [self.system("".join(texts))]
+        opening, closing = (
+            (self.user_open, self.user_close)
+            if role == "user"
+            else (self.answer_open, self.answer_close)
+        )
+        return [opening, *map(self.text, texts), closing]
+
+    def answer(self, tokens: Sequence[int]) -> list[Piece]:
+        """A whole answer that the model gave; one without tokens was never said."""
+        if not tokens:
+            return []
+        return [self.answer_open, Piece(tuple(tokens)), self.answer_close]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Token ids back to text."""
+        return self._tokenizer.decode(list(tokens))

@@ -1,0 +1,198 @@
+"""The Thinker's two passes over conversations: prefill of what is missing, and one more token.
+
+Knows how pieces become embeddings, and that the Talker is told the same positions. Does not know
+when a pass should run, nor anything about sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from model.omni import OmniModel
+from model.thinker import talker_vectors
+from streaming.engine.conversation import Conversation
+from streaming.engine.memory import Finish, Memory, pad_rows, positions_from
+from streaming.engine.messages import TextDelta
+from streaming.engine.reply import Reply
+from streaming.engine.timeline import Piece
+
+
+class Reader:
+    """Thinker passes over shared batches.
+
+    Args:
+        model: the networks.
+        memory: their caches.
+        ends: tokens that end a reply.
+        prefill_tokens: positions of one conversation in one pass, so that a long prompt does not
+            hold up those who are playing.
+        emit: takes the text as it comes.
+    """
+
+    def __init__(
+        self,
+        model: OmniModel,
+        memory: Memory,
+        *,
+        ends: frozenset[int],
+        prefill_tokens: int,
+        emit: Callable[[TextDelta], None],
+    ) -> None:
+        self._model = model
+        self._memory = memory
+        self._ends = ends
+        self._prefill_tokens = prefill_tokens
+        self._emit = emit
+        self._device = model.thinker.lm_head.weight.device
+
+    def missing(self, conversation: Conversation) -> int:
+        """Returns how many positions of the prompt are known and not in the cache."""
+        return conversation.timeline.settled - self._memory.length(conversation.slot)
+
+    def prefill(self, conversations: Sequence[Conversation]) -> list[Finish]:
+        """Appends what is missing, up to `prefill_tokens`, to both caches of each conversation."""
+        starts = [self._memory.length(c.slot) for c in conversations]
+        pieces = [
+            c.timeline.slice(start, min(c.timeline.settled, start + self._prefill_tokens))
+            for c, start in zip(conversations, starts, strict=True)
+        ]
+        rows = [self.embed(run) for run in pieces]
+        counts = [len(row) for row in rows]
+        embeds = pad_rows(rows)  # [B, T, D]
+        hidden = self._model.thinker.step(
+            embeds,
+            positions_from(starts, embeds.shape[1], self._device),
+            self._memory.thinker,
+            [c.slot for c in conversations],
+            counts,
+        )
+        vectors = [
+            talker_vectors(row, seen[: len(row)], self._is_media(run))
+            for row, seen, run in zip(rows, hidden, pieces, strict=True)
+        ]
+        self._tell(conversations, vectors)
+        return [
+            partial(self._prefilled, conversation, seen[count - 1].clone())
+            for conversation, count, seen in zip(conversations, counts, hidden, strict=True)
+        ]
+
+    def _tell(self, conversations: Sequence[Conversation], vectors: list[Tensor]) -> None:
+        """Appends the vectors [n_b, D], behind those that waited, to the Talker's prompts."""
+        slots = [c.slot for c in conversations]
+        rows = [
+            torch.cat([*(waiting[None] for waiting in self._memory.untold(slot)), row])
+            for slot, row in zip(slots, vectors, strict=True)
+        ]
+        inputs = pad_rows(rows)  # [B, T, D]
+        starts = [self._memory.talker.lengths[slot] for slot in slots]
+        self._model.talker.step(
+            inputs,
+            positions_from(starts, inputs.shape[1], self._device),
+            self._memory.talker,
+            slots,
+            [len(row) for row in rows],
+        )
+
+    def _prefilled(self, conversation: Conversation, last: Tensor) -> None:
+        self._memory.told(conversation.slot)
+        conversation.last_hidden = (self._memory.length(conversation.slot), last)
+
+    def decode(self, conversations: Sequence[Conversation]) -> list[Finish]:
+        """Runs the Thinker on each reply's last token, and draws the next.
+
+        The first token of a reply needs no pass: it is drawn from what the prompt's last position
+        left.
+        """
+        replies = [reply_of(c) for c in conversations]
+        going = [i for i, reply in enumerate(replies) if reply.begun]
+        vectors: list[Tensor | None] = [None] * len(replies)
+        hidden: list[Tensor] = [self._opening(c) for c in conversations]
+        if going:
+            fed = self._feed([conversations[i] for i in going])
+            for i, vector, seen in zip(going, *fed, strict=True):
+                vectors[i], hidden[i] = vector, seen
+        logits = self._model.thinker.logits(torch.stack(hidden))  # [B, vocab]
+        return [
+            partial(self._decoded, *row)
+            for row in zip(conversations, replies, vectors, hidden, logits, strict=True)
+        ]
+
+    def _opening(self, conversation: Conversation) -> Tensor:
+        assert conversation.last_hidden is not None, "decoding without a prompt"
+        return conversation.last_hidden[1]
+
+    def _feed(self, conversations: Sequence[Conversation]) -> tuple[Tensor, Tensor]:
+        """Appends the last token of each reply -> Talker vectors [B, D], hidden states [B, D]."""
+        slots = [c.slot for c in conversations]
+        starts = [self._memory.length(slot) for slot in slots]
+        tokens = torch.tensor([reply_of(c).tokens[-1] for c in conversations], device=self._device)
+        embeds = self._model.thinker.embed(tokens)[:, None]  # [B, 1, D]
+        hidden = self._model.thinker.step(
+            embeds, positions_from(starts, 1, self._device), self._memory.thinker, slots
+        )
+        return (embeds + hidden)[:, 0], hidden[:, 0]
+
+    def _decoded(
+        self,
+        conversation: Conversation,
+        reply: Reply,
+        vector: Tensor | None,
+        hidden: Tensor,
+        logits: Tensor,
+    ) -> None:
+        if vector is not None:
+            # The cache holds the token already: here the timeline and the Talker learn of it.
+            conversation.timeline.extend(reply.item, [Piece((reply.tokens[-1],))])
+            self._memory.tell_later(conversation.slot, vector)
+            if reply.speech is not None:
+                reply.speech.push(vector)
+            conversation.last_hidden = (self._memory.length(conversation.slot), hidden)
+        reply.begun = True
+        token = reply.sampler.draw(logits)
+        if token in self._ends:
+            self._end(conversation, reply)
+            return
+        reply.tokens.append(token)
+        self._say(conversation, reply, reply.text.push(token))
+        if len(reply.tokens) >= reply.max_tokens:
+            reply.cut_short = True
+            self._end(conversation, reply)
+
+    def _end(self, conversation: Conversation, reply: Reply) -> None:
+        reply.thinker_ended = True
+        self._say(conversation, reply, reply.text.flush())
+        if reply.speech is not None:
+            reply.speech.finish()
+
+    def _say(self, conversation: Conversation, reply: Reply, text: str) -> None:
+        if text:
+            self._emit(
+                TextDelta(
+                    conversation_id=conversation.conversation_id,
+                    response_id=reply.response_id,
+                    text=text,
+                )
+            )
+
+    def embed(self, pieces: Sequence[Piece]) -> Tensor:
+        """Returns the Thinker's inputs [n, D] of these pieces."""
+        return torch.cat([self._embed_piece(piece) for piece in pieces])
+
+    def _embed_piece(self, piece: Piece) -> Tensor:
+        if piece.embeds is not None:
+            return piece.embeds
+        return self._model.thinker.embed(torch.tensor(piece.ids, device=self._device))
+
+    def _is_media(self, pieces: Sequence[Piece]) -> Tensor:
+        flags = [piece.embeds is not None for piece in pieces for _ in piece.ids]
+        return torch.tensor(flags, device=self._device)
+
+
+def reply_of(conversation: Conversation) -> Reply:
+    """Returns the reply under way."""
+    assert conversation.reply is not None, "no reply"
+    return conversation.reply

@@ -1,0 +1,226 @@
+"""The beginning and the end of replies, and what history keeps of them.
+
+Knows how a reply is set up, closed, cancelled and cut to what was heard. Does not know how its
+tokens and sounds are made.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+from model.omni import OmniModel
+from model.sampling import Sampler
+from streaming.engine.clock import Clock
+from streaming.engine.conversation import Conversation, Given
+from streaming.engine.heard import HeardMap
+from streaming.engine.hearing import Phase
+from streaming.engine.memory import Memory
+from streaming.engine.messages import (
+    Event,
+    ItemTruncated,
+    Respond,
+    ResponseError,
+    ResponseStatus,
+    Usage,
+)
+from streaming.engine.prompt import Prompt
+from streaming.engine.reading import reply_of
+from streaming.engine.reply import Marks, Reply
+from streaming.engine.speaking import Speech
+from streaming.engine.text_stream import TextStream
+from streaming.engine.timeline import Item
+from streaming.errors import ItemStateError, RefusedError
+
+
+class Replies:
+    """Begins and ends replies.
+
+    Args:
+        model: voices, sampling and rates.
+        memory: the caches that are cut with the history.
+        prompt: how an answer stands in the prompt.
+        max_codes: Talker steps of one reply.
+        seed: of all random draws, together with the response's id.
+        emit: takes what is to be told.
+        clock: for the marks of a reply.
+    """
+
+    def __init__(
+        self,
+        model: OmniModel,
+        memory: Memory,
+        prompt: Prompt,
+        *,
+        max_codes: int,
+        seed: int,
+        emit: Callable[[Event], None],
+        clock: Clock,
+    ) -> None:
+        self._model = model
+        self._memory = memory
+        self._prompt = prompt
+        self._max_codes = max_codes
+        self._seed = seed
+        self._emit = emit
+        self._clock = clock
+
+    def begin(self, conversation: Conversation, asked: Respond) -> None:
+        """Sets a reply up; the loop does the rest.
+
+        Raises:
+            ItemStateError: A reply is under way, or the user is still speaking.
+            RefusedError: The context has no room for a reply, or there is no such voice.
+        """
+        if conversation.reply is not None:
+            raise ItemStateError(f"{conversation.reply.response_id!r} is still under way")
+        if any(h.phase is not Phase.STOPPED for h in conversation.hearing.values()):
+            raise ItemStateError("a spoken item is still open; stop or drop it first")
+        voice = asked.voice or conversation.voice
+        if voice not in self._model.speakers:
+            raise RefusedError(f"no voice {voice!r}; voices: {', '.join(self._model.speakers)}")
+        item, room = self._open_answer(conversation, asked)
+        seed = self._seed ^ zlib.crc32(asked.response_id.encode())
+        conversation.reply = Reply(
+            response_id=asked.response_id,
+            item=item,
+            speech=self._speech(voice, seed) if "audio" in asked.modalities else None,
+            max_tokens=min(room, asked.max_output_tokens or room),
+            marks=Marks(asked_s=self._clock()),
+            text=TextStream(self._prompt.decode),
+            sampler=Sampler(
+                self._model.config.omnilive.thinker_sampling,
+                vocab_size=self._model.config.thinker.text.vocab_size,
+                seed=seed,
+            ),
+            input_usage=self._usage(conversation),
+            own_instructions=asked.instructions is not None,
+        )
+
+    def _open_answer(self, conversation: Conversation, asked: Respond) -> tuple[Item, int]:
+        """Puts the answer's item into the timeline -> the item, and how many tokens it may have."""
+        timeline = conversation.timeline
+        item = timeline.begin_answer(asked.item_id)
+        try:
+            if asked.instructions is not None:
+                system = self._prompt.system(asked.instructions)
+                self._memory.cut(conversation.slot, timeline.set_system(system))
+            room = timeline.room - len(self._prompt.answer_close)
+            if room < 1:
+                raise RefusedError(f"the context of {self._memory.capacity_tokens} tokens is full")
+        except RefusedError:
+            self._memory.cut(conversation.slot, timeline.remove(asked.item_id))
+            self._restore_system(conversation, asked.instructions is not None)
+            raise
+        return item, room
+
+    def end(
+        self,
+        conversation: Conversation,
+        status: ResponseStatus,
+        *,
+        reason: str | None = None,
+        error: ResponseError | None = None,
+        kept_tokens: int | None = None,
+    ) -> None:
+        """Ends the reply under way and closes the assistant's turn in the history.
+
+        Args:
+            conversation: whose reply.
+            status: how it ended.
+            reason: why, if it is not completed.
+            error: of a failed one.
+            kept_tokens: how many of its tokens history keeps; None for all.
+        """
+        reply = reply_of(conversation)
+        conversation.reply = None
+        self._memory.forget_speech(conversation.slot)
+        reply.item.complete = True
+        conversation.given[reply.item.item_id] = Given(
+            response_id=reply.response_id,
+            tokens=tuple(reply.tokens),
+            heard=None if reply.speech is None else reply.speech.heard,
+        )
+        self._keep(conversation, reply.item.item_id, kept_tokens)
+        self._restore_system(conversation, reply.own_instructions)
+        self._emit(
+            reply.done(
+                conversation.conversation_id, status, self._clock(), reason=reason, error=error
+            )
+        )
+
+    def cancel(self, conversation: Conversation, heard_ms: int | None) -> None:
+        """Stops the reply under way; with `heard_ms` history keeps only what was heard of it."""
+        reply = reply_of(conversation)
+        kept = None
+        if heard_ms is not None and reply.speech is not None:
+            kept = reply.speech.heard.tokens(heard_ms)
+        self.end(conversation, "cancelled", reason="client_cancelled", kept_tokens=kept)
+        if heard_ms is not None:
+            self._tell_truncated(conversation, reply.item.item_id)
+
+    def truncate(self, conversation: Conversation, item_id: str, audio_end_ms: int) -> None:
+        """Cuts a reply that ended to its first `audio_end_ms`.
+
+        Raises:
+            UnknownItemError: The conversation has no such item.
+            ItemStateError: It is no spoken reply.
+        """
+        conversation.timeline.item(item_id)
+        given = conversation.given.get(item_id)
+        if given is None or given.heard is None:
+            raise ItemStateError(f"item {item_id!r} is no spoken reply")
+        self._keep(conversation, item_id, given.heard.tokens(audio_end_ms))
+        self._tell_truncated(conversation, item_id)
+
+    def _keep(self, conversation: Conversation, item_id: str, kept_tokens: int | None) -> None:
+        given = conversation.given[item_id]
+        tokens = given.tokens[:kept_tokens]
+        conversation.given[item_id] = Given(given.response_id, tokens, given.heard)
+        timeline = conversation.timeline
+        cut = timeline.rewrite(timeline.item(item_id), self._prompt.answer(tokens))
+        self._memory.cut(conversation.slot, cut)
+
+    def _tell_truncated(self, conversation: Conversation, item_id: str) -> None:
+        text = self._prompt.decode(conversation.given[item_id].tokens)
+        self._emit(
+            ItemTruncated(conversation_id=conversation.conversation_id, item_id=item_id, text=text)
+        )
+
+    def _restore_system(self, conversation: Conversation, replaced: bool) -> None:
+        if replaced:
+            cut = conversation.timeline.set_system(conversation.system)
+            self._memory.cut(conversation.slot, cut)
+
+    def _speech(self, voice: str, seed: int) -> Speech:
+        model = self._model
+        talker, extras = model.config.talker, model.config.omnilive
+        speaker = model.speakers[voice]
+        return Speech(
+            feed=talker_feed(model, speaker),
+            sampler=Sampler(
+                extras.talker_sampling,
+                vocab_size=talker.decoder.vocab_size,
+                seed=seed,
+                seen=codec_prompt(talker),
+                forbidden=(talker.tts_codec_start_token_id,),
+            ),
+            sound=model.token2wav.init_state(speaker, seed),
+            heard=HeardMap(
+                codes_per_s=model.config.token2wav.codes_per_second,
+                lead_tokens=extras.talker_text_lead_tokens,
+                asks=extras.talker_text_advance_token_id is not None,
+            ),
+            max_codes=self._max_codes,
+        )
+
+    def _usage(self, conversation: Conversation) -> Usage:
+        timeline = conversation.timeline
+        total = len(timeline)
+        audio = timeline.count(self._model.config.thinker.audio_token_index)
+        return Usage(
+            input_tokens=total,
+            cached_tokens=min(total, self._memory.length(conversation.slot)),
+            input_text_tokens=total - audio,
+            input_audio_tokens=audio,
+        )

@@ -1,0 +1,137 @@
+"""One reply under way: its tokens, its marks in time, and how it will be reported.
+
+Knows what was said so far and when. Does not know torch; the Talker's and the vocoder's side of a
+spoken reply is in `speaking.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from streaming.engine.messages import (
+    ResponseDone,
+    ResponseError,
+    ResponseStatus,
+    StageTimings,
+    Usage,
+)
+from streaming.engine.scheduler import Playout, Stage
+from streaming.engine.text_stream import TextStream
+from streaming.engine.timeline import Item
+
+if TYPE_CHECKING:
+    from model.sampling import Sampler
+    from streaming.engine.speaking import Speech
+
+
+@dataclass(slots=True)
+class Marks:
+    """Moments of a reply on the engine's clock, and the seconds each stage worked for it."""
+
+    asked_s: float
+    prefilled_s: float | None = None
+    first_text_s: float | None = None
+    first_code_s: float | None = None
+    first_wave_s: float | None = None
+    busy_s: dict[Stage, float] = field(default_factory=dict)
+
+    def timings(self, now_s: float) -> StageTimings:
+        """Returns the marks as seconds since the reply was asked for."""
+
+        def since(moment_s: float | None) -> float | None:
+            return None if moment_s is None else moment_s - self.asked_s
+
+        return StageTimings(
+            prefill_s=since(self.prefilled_s),
+            first_text_s=since(self.first_text_s),
+            first_code_s=since(self.first_code_s),
+            first_wave_s=since(self.first_wave_s),
+            total_s=now_s - self.asked_s,
+            encode_busy_s=self.busy_s.get(Stage.ENCODE, 0.0),
+            prefill_busy_s=self.busy_s.get(Stage.PREFILL, 0.0),
+            thinker_busy_s=self.busy_s.get(Stage.THINKER, 0.0),
+            talker_busy_s=self.busy_s.get(Stage.TALKER, 0.0),
+            token2wav_busy_s=self.busy_s.get(Stage.TOKEN2WAV, 0.0),
+        )
+
+
+@dataclass(slots=True)
+class Reply:
+    """The state of one reply.
+
+    `tokens` are those drawn so far, without the one that ends the turn; the last of them has not
+    been through the Thinker yet.
+    """
+
+    response_id: str
+    item: Item
+    speech: Speech | None
+    max_tokens: int
+    marks: Marks
+    text: TextStream
+    sampler: Sampler
+    input_usage: Usage
+    own_instructions: bool = False
+    tokens: list[int] = field(default_factory=list)
+    begun: bool = False
+    thinker_ended: bool = False
+    cut_short: bool = False
+    playout: Playout = field(default_factory=Playout)
+
+    @property
+    def lead_tokens(self) -> int:
+        """Vectors that the Talker has not taken yet."""
+        return 0 if self.speech is None else self.speech.waiting_vectors
+
+    @property
+    def ended(self) -> bool:
+        """Tells whether all of it was made."""
+        return self.thinker_ended and (self.speech is None or self.speech.ended)
+
+    @property
+    def was_cut_short(self) -> bool:
+        """Tells whether a limit ended it, in text or in speech."""
+        return self.cut_short or (self.speech is not None and self.speech.cut_short)
+
+    def note(self, stage: Stage, busy_s: float, now_s: float) -> None:
+        """Notes that a stage worked for it, and what there is of it for the first time."""
+        marks = self.marks
+        marks.busy_s[stage] = marks.busy_s.get(stage, 0.0) + busy_s
+        if marks.prefilled_s is None and self.begun:
+            marks.prefilled_s = now_s
+        if marks.first_text_s is None and self.tokens:
+            marks.first_text_s = now_s
+        if marks.first_code_s is None and self.speech is not None and self.speech.heard.codes:
+            marks.first_code_s = now_s
+        if marks.first_wave_s is None and self.playout.started_s is not None:
+            marks.first_wave_s = now_s
+
+    def done(
+        self,
+        conversation_id: str,
+        status: ResponseStatus,
+        now_s: float,
+        *,
+        reason: str | None = None,
+        error: ResponseError | None = None,
+    ) -> ResponseDone:
+        """Returns the message that ends this reply."""
+        said = self.input_usage
+        usage = Usage(
+            input_tokens=said.input_tokens,
+            cached_tokens=said.cached_tokens,
+            input_text_tokens=said.input_text_tokens,
+            input_audio_tokens=said.input_audio_tokens,
+            output_text_tokens=len(self.tokens),
+            output_audio_tokens=0 if self.speech is None else self.speech.heard.codes,
+        )
+        return ResponseDone(
+            conversation_id=conversation_id,
+            response_id=self.response_id,
+            status=status,
+            reason=reason,
+            error=error,
+            usage=usage,
+            timings=self.marks.timings(now_s),
+        )

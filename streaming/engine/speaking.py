@@ -1,0 +1,209 @@
+"""The spoken side of a reply: Talker steps and Token2Wav chunks.
+
+Knows which code comes next and when enough of them are there for a chunk of sound. Does not know
+text or deadlines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.omni import OmniModel
+from model.sampling import Sampler
+from model.talker import TalkerFeed
+from model.token2wav import Token2WavState
+from streaming.engine.clock import Clock
+from streaming.engine.conversation import Conversation
+from streaming.engine.heard import HeardMap
+from streaming.engine.memory import Finish, Memory, pad_rows, positions_from
+from streaming.engine.messages import AudioDelta
+
+
+@dataclass(slots=True)
+class Speech:
+    """The state of one spoken reply.
+
+    Attributes:
+        feed: which input the Talker takes next.
+        sampler: draws the codes.
+        sound: Token2Wav's state.
+        heard: which tokens were taken at which code.
+        previous: the code drawn last; None before the first.
+        codes: those that no chunk was made of yet.
+        input: what the Talker takes in the step that is due.
+        pushed: Thinker vectors given to the feed.
+        max_codes: after so many Talker steps the speech is cut short.
+    """
+
+    feed: TalkerFeed
+    sampler: Sampler
+    sound: Token2WavState
+    heard: HeardMap
+    max_codes: int
+    previous: int | None = None
+    codes: list[int] = field(default_factory=list)
+    input: Tensor | None = None
+    pushed: int = 0
+    steps: int = 0
+    talker_ended: bool = False
+    cut_short: bool = False
+    ended: bool = False
+
+    @property
+    def waiting_vectors(self) -> int:
+        """Thinker vectors that the Talker has not taken yet."""
+        return self.pushed - len(self.heard.taken_at)
+
+    @property
+    def starved(self) -> bool:
+        """Tells whether the Talker can do nothing before the Thinker does."""
+        return not self.talker_ended and self.feed.starved(self.previous)
+
+    def push(self, vector: Tensor) -> None:
+        """Gives the vector [D] of the next reply token."""
+        self.feed.push(vector)
+        self.pushed += 1
+
+    def finish(self) -> None:
+        """Says that the reply has no more text; one without any is not spoken."""
+        if self.pushed:
+            self.feed.finish()
+        else:
+            self.talker_ended = self.ended = self.heard.ended = True
+
+    def next_input(self) -> Tensor:
+        """Returns the Talker's next input [1 or 2, D], the same until its code was drawn."""
+        if self.input is None:
+            self.input = self._take_input()
+        return self.input
+
+    def _take_input(self) -> Tensor:
+        takes = self.waiting_vectors > 0 and (
+            self.previous is None
+            or self.feed.advance_token_id is None
+            or self.previous == self.feed.advance_token_id
+        )
+        if takes:
+            self.heard.took_token()
+        return self.feed.next_input(self.previous)
+
+    def drew(self, code: int, end_id: int) -> None:
+        """Notes a code that the Talker said."""
+        self.input = None
+        self.previous = code
+        self.steps += 1
+        if code == end_id:
+            self._end_codes()
+        elif code != self.feed.advance_token_id:
+            self.codes.append(code)
+            self.heard.spoke_code()
+        if not self.talker_ended and self.steps >= self.max_codes:
+            self.cut_short = True
+            self._end_codes()
+
+    def _end_codes(self) -> None:
+        self.talker_ended = self.heard.ended = True
+
+
+class Speaker:
+    """Talker steps over shared batches, and chunks of sound."""
+
+    def __init__(
+        self,
+        model: OmniModel,
+        memory: Memory,
+        *,
+        emit: Callable[[AudioDelta], None],
+        clock: Clock,
+    ) -> None:
+        self._model = model
+        self._memory = memory
+        self._emit = emit
+        self._clock = clock
+        self._end_id = model.config.talker.tts_codec_end_token_id
+        self._device = model.talker.codec_head.weight.device
+
+    def talk(self, conversations: Sequence[Conversation]) -> list[Finish]:
+        """Runs one Talker step for each conversation; none of them may be starved.
+
+        Returns:
+            For each conversation, what draws its code.
+        """
+        slots = [c.slot for c in conversations]
+        speeches = [speech_of(c) for c in conversations]
+        rows = [speech.next_input() for speech in speeches]
+        counts = [len(row) for row in rows]
+        inputs = pad_rows(rows)
+        starts = [self._memory.talker.lengths[slot] for slot in slots]
+        logits = self._model.talker.step(
+            inputs,
+            positions_from(starts, inputs.shape[1], self._device),
+            self._memory.talker,
+            slots,
+            counts,
+        )
+        return [
+            partial(self._draw, speech, row[count - 1])
+            for speech, row, count in zip(speeches, logits, counts, strict=True)
+        ]
+
+    def _draw(self, speech: Speech, logits: Tensor) -> None:
+        speech.drew(speech.sampler.draw(logits), self._end_id)
+
+    def chunk_due(self, speech: Speech) -> bool:
+        """Tells whether the next chunk of sound can be made."""
+        if speech.ended:
+            return False
+        if speech.talker_ended:
+            return True
+        return len(speech.codes) >= self._model.token2wav.codes_until_next(speech.sound)
+
+    def chunks(self, conversations: Sequence[Conversation]) -> list[Finish]:
+        """Makes the next chunk of sound: everything that is final by now.
+
+        Token2Wav's state moves with the pass, so that it could not be run again: one conversation
+        a pass.
+        """
+        (conversation,) = conversations
+        speech = speech_of(conversation)
+        token2wav = self._model.token2wav
+        codes = torch.tensor(speech.codes, device=self._device)
+        samples = token2wav.step(speech.sound, codes)
+        if speech.talker_ended:
+            samples = torch.cat([samples, token2wav.flush(speech.sound)])
+        return [partial(self._send, conversation, samples)]
+
+    def _send(self, conversation: Conversation, samples: Tensor) -> None:
+        reply, speech = conversation.reply, speech_of(conversation)
+        assert reply is not None, "sound of no reply"
+        speech.codes = []
+        speech.ended = speech.talker_ended
+        if len(samples):
+            rate_hz = self._model.config.token2wav.sample_rate_hz
+            reply.playout.sent(len(samples) / rate_hz, self._clock())
+            self._emit(
+                AudioDelta(
+                    conversation_id=conversation.conversation_id,
+                    response_id=reply.response_id,
+                    pcm=to_int16(samples),
+                )
+            )
+
+
+def speech_of(conversation: Conversation) -> Speech:
+    """Returns the speech under way in a conversation that speaks."""
+    assert conversation.reply is not None, "no reply"
+    assert conversation.reply.speech is not None, "the reply is not spoken"
+    return conversation.reply.speech
+
+
+def to_int16(samples: Tensor) -> bytes:
+    """Samples [n] in -1..1 -> int16 LE bytes; louder ones are clipped."""
+    scaled = samples.detach().float().cpu().clamp(-1.0, 1.0) * 32767.0
+    return scaled.round().numpy().astype(np.dtype("<i2")).tobytes()

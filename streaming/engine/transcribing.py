@@ -1,0 +1,160 @@
+"""The side pass that asks the Thinker what it heard.
+
+Knows one transcript at a time, in the scratch slot of the Thinker's cache, a few positions a pass.
+Does not know deadlines: the loop runs it when nobody waits for anything else.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from model.omni import OmniModel
+from streaming.engine.conversation import Conversation
+from streaming.engine.memory import Memory, positions_from
+from streaming.engine.messages import InputTranscript, TranscriptFailed
+from streaming.engine.prompt import Prompt
+from streaming.engine.reading import Reader
+from streaming.engine.timeline import Piece
+from streaming.errors import ConversationError, RefusedError
+
+# Speech has fewer tokens a position of sound; a transcript longer than this runs in circles.
+TOKENS_PER_POSITION = 0.5
+EXTRA_TOKENS = 16
+
+Answer = InputTranscript | TranscriptFailed
+
+
+@dataclass(slots=True)
+class Transcript:
+    """One transcript under way: what is left of its prompt, and the tokens so far."""
+
+    conversation_id: str
+    item_id: str
+    prompt: deque[Tensor]
+    max_tokens: int
+    tokens: list[int] = field(default_factory=list)
+
+
+class Transcriber:
+    """Writes transcripts greedily, one pass of the Thinker a step."""
+
+    def __init__(
+        self,
+        model: OmniModel,
+        memory: Memory,
+        prompt: Prompt,
+        reader: Reader,
+        *,
+        ends: frozenset[int],
+        prefill_tokens: int,
+    ) -> None:
+        self._model = model
+        self._memory = memory
+        self._prompt = prompt
+        self._reader = reader
+        self._ends = ends
+        self._prefill_tokens = prefill_tokens
+        self._running: Transcript | None = None
+
+    def waits(self, conversation: Conversation) -> bool:
+        """Tells whether a step could be done for this conversation now."""
+        if not conversation.transcribe:
+            return False
+        if self._running is not None:
+            return self._running.conversation_id == conversation.conversation_id
+        item_id = conversation.transcribe[0].item_id
+        timeline = conversation.timeline
+        return item_id not in timeline or timeline.item(item_id).complete
+
+    def forget(self, conversation_id: str) -> None:
+        """Gives up what is under way for a conversation that was closed."""
+        if self._running is not None and self._running.conversation_id == conversation_id:
+            self._running = None
+
+    def step(self, conversation: Conversation) -> Answer | None:
+        """Runs one pass; returns the answer when there is one."""
+        try:
+            if self._running is None:
+                self._running = self._begin(conversation)
+            text = self._advance(self._running)
+        except ConversationError as error:
+            asked = conversation.transcribe[0]
+            self._drop(conversation)
+            return TranscriptFailed(
+                conversation_id=conversation.conversation_id,
+                item_id=asked.item_id,
+                code=error.code,
+                message=str(error),
+            )
+        if text is None:
+            return None
+        item_id = self._running.item_id
+        self._drop(conversation)
+        return InputTranscript(
+            conversation_id=conversation.conversation_id, item_id=item_id, text=text
+        )
+
+    def _drop(self, conversation: Conversation) -> None:
+        self._running = None
+        del conversation.transcribe[0]
+
+    def _begin(self, conversation: Conversation) -> Transcript:
+        """Sets up the first transcript that was asked for.
+
+        Raises:
+            ConversationError: The item is gone, holds no sound, or is too long.
+        """
+        item = conversation.timeline.item(conversation.transcribe[0].item_id)
+        sound = [piece for piece in item.pieces if piece.embeds is not None]
+        if not sound:
+            raise RefusedError(f"item {item.item_id!r} holds no sound")
+        pieces = self._pieces(sound)
+        positions = sum(map(len, sound))
+        max_tokens = int(positions * TOKENS_PER_POSITION) + EXTRA_TOKENS
+        wanted = sum(map(len, pieces)) + max_tokens
+        if wanted > self._memory.capacity_tokens:
+            limit = self._memory.capacity_tokens
+            raise RefusedError(f"a transcript needs {wanted} positions of the context's {limit}")
+        self._memory.thinker.reset(self._memory.scratch)
+        rows = self._reader.embed(pieces)
+        return Transcript(
+            conversation_id=conversation.conversation_id,
+            item_id=item.item_id,
+            prompt=deque(rows.split(self._prefill_tokens)),
+            max_tokens=max_tokens,
+        )
+
+    def _pieces(self, sound: list[Piece]) -> list[Piece]:
+        prompt = self._model.config.omnilive.transcribe_prompt
+        assert prompt is not None, "a transcript without a prompt"
+        return [
+            self._prompt.system(prompt),
+            *self._prompt.spoken_open,
+            *sound,
+            self._prompt.audio_close,
+            self._prompt.user_close,
+            self._prompt.answer_open,
+        ]
+
+    def _advance(self, running: Transcript) -> str | None:
+        """Prefills the next positions, or decodes the next token; returns the text at its end."""
+        if running.prompt:
+            embeds = running.prompt.popleft()
+        else:
+            device = self._model.thinker.lm_head.weight.device
+            embeds = self._model.thinker.embed(torch.tensor(running.tokens[-1:], device=device))
+        cache, slot = self._memory.thinker, self._memory.scratch
+        positions = positions_from([cache.lengths[slot]], len(embeds), embeds.device)
+        hidden = self._model.thinker.step(embeds[None], positions, cache, [slot])  # [1, n, D]
+        if running.prompt:
+            return None
+        token = int(self._model.thinker.logits(hidden[0, -1]).argmax())
+        if token not in self._ends:
+            running.tokens.append(token)
+            if len(running.tokens) < running.max_tokens:
+                return None
+        return self._prompt.decode(running.tokens).strip()

@@ -1,0 +1,129 @@
+"""The engine process: loads a checkpoint, then turns one loop between a socket and the engine.
+
+    python -m streaming.engine.worker --endpoint ipc:///tmp/engine [--model DIR] [--device cpu] …
+
+Knows the socket, start and end. Does not know conversations. It ends when it is told to
+(`Shutdown`), when its stdin closes (the gateway is gone), or by a signal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import torch
+import zmq
+
+from model.omni import load_checkpoint
+from streaming.engine.engine import Engine
+from streaming.engine.messages import Command, EngineFault, EngineLoading, Event, Shutdown
+from streaming.engine.settings import EngineSettings
+from streaming.engine.warm_up import warm_up
+from streaming.engine.wire import conversation_of, decode, encode
+from streaming.errors import WireError
+
+logger = logging.getLogger("omnilive.engine.worker")
+
+# What is taken in before a batch runs; a flood of messages must not keep the engine from speaking.
+MESSAGES_A_STEP = 256
+
+
+class Worker:
+    """The loop of one engine process."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._socket = zmq.Context.instance().socket(zmq.PAIR)
+        self._socket.linger = 1000
+        # Events of a slow gateway wait here; it bounds each conversation's own queue.
+        self._socket.sndhwm = 0
+        self._socket.connect(endpoint)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(sys.stdin.fileno(), zmq.POLLIN)
+        self._running = True
+
+    def load(self, settings: EngineSettings) -> Engine:
+        """Loads and warms up an engine, with word of its progress."""
+        self.send(EngineLoading(stage="loading the checkpoint"))
+        model = load_checkpoint(
+            settings.model,
+            device=settings.device,
+            dtype=settings.dtype,
+            progress=lambda stage, done: self.send(EngineLoading(stage=stage, fraction=done)),
+        )
+        self.send(EngineLoading(stage="warming up"))
+        engine = Engine(model, settings)
+        warm_up(engine)
+        return engine
+
+    def run(self, engine: Engine) -> None:
+        """Turns the loop until the end is asked for."""
+        self.send(engine.ready)
+        busy = True
+        while self._running:
+            self._receive(engine, wait=not busy)
+            busy = engine.step()
+            while engine.outbox:
+                self.send(engine.outbox.popleft())
+
+    def send(self, event: Event) -> None:
+        """Sends one event to the gateway."""
+        self._socket.send_multipart(encode(event))
+
+    def close(self) -> None:
+        """Lets what was sent go out, and closes the socket."""
+        self._socket.close()
+        zmq.Context.instance().term()
+
+    def _receive(self, engine: Engine, *, wait: bool) -> None:
+        """Takes in what has come; with `wait`, blocks until something does."""
+        ready = dict(self._poller.poll(None if wait else 0))
+        if sys.stdin.fileno() in ready and not os.read(sys.stdin.fileno(), 4096):
+            logger.info("the gateway is gone")
+            self._running = False
+        for _ in range(MESSAGES_A_STEP):
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._take(engine, frames)
+
+    def _take(self, engine: Engine, frames: list[bytes]) -> None:
+        try:
+            message = decode(frames)
+        except WireError as error:
+            name = conversation_of(frames)
+            logger.warning("bad message of conversation %s: %s", name, error)
+            self.send(EngineFault(conversation_id=name, code="bad_message", message=str(error)))
+            return
+        if isinstance(message, Shutdown):
+            self._running = False
+        elif isinstance(message, Command):
+            engine.inbox.append(message)
+        else:
+            text = f"{type(message).__name__} is no command"
+            self.send(EngineFault(conversation_id=None, code="bad_message", message=text))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs an engine process until its end."""
+    parser = argparse.ArgumentParser(prog="streaming.engine.worker", description=__doc__)
+    parser.add_argument("--endpoint", required=True, help="ZeroMQ address of the gateway")
+    EngineSettings.add_arguments(parser)
+    namespace = parser.parse_args(arguments)
+    settings = EngineSettings.from_namespace(namespace)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    worker = Worker(namespace.endpoint)
+    try:
+        worker.run(worker.load(settings))
+    finally:
+        worker.close()
+
+
+if __name__ == "__main__":
+    main()
