@@ -1,0 +1,200 @@
+"""The loops of the anti-aliased SnakeBeta: four pure functions, compiled when the machine has a compiler.
+
+Knows the filter, the polyphase form and its gradient, and when to compile. Knows no parameters.
+
+The doubled signal is never interleaved: `even` and `odd` hold its samples 2t and 2t + 1. Both carry a
+margin of three positions on each side, so that every tap is a plain slice. The halves are written to
+memory between the two filters on purpose: fused into one loop, each activated sample would be computed
+again for every tap that reads it, sine included.
+
+A machine without a C++ compiler runs the same functions uncompiled, about as fast as the depthwise
+convolutions of `AliasFreeSnake.reference_forward`.
+"""
+
+import functools
+import logging
+import math
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+TAPS = 12
+RATIO = 2
+_MARGIN = TAPS // (2 * RATIO)  # positions of a half-rate signal that a filter reaches to each side
+
+_log = logging.getLogger("omnilive.alias_free")
+
+
+def kaiser_sinc_filter(cutoff: float, half_width: float, taps: int) -> Tensor:
+    """Designs a low-pass filter with an even number of taps whose sum is one.
+
+    Args:
+        cutoff: Where the pass band ends, as a fraction of the sampling rate (0 to 0.5).
+        half_width: Half of the transition band, in the same unit.
+        taps: Length of the filter, even.
+
+    Returns:
+        `[taps]` float32, symmetric.
+
+    Source: Kaiser's design formulas, as in the reference's `kaiser_sinc_filter1d`.
+    """
+    assert taps % 2 == 0, taps
+    attenuation_db = 2.285 * (taps // 2 - 1) * math.pi * 4 * half_width + 7.95
+    if attenuation_db > 50.0:
+        beta = 0.1102 * (attenuation_db - 8.7)
+    elif attenuation_db >= 21.0:
+        beta = 0.5842 * (attenuation_db - 21.0) ** 0.4 + 0.07886 * (attenuation_db - 21.0)
+    else:
+        beta = 0.0
+    window = torch.kaiser_window(taps, periodic=False, beta=beta, dtype=torch.float32)
+    time = torch.arange(-(taps // 2), taps // 2) + 0.5
+    response = 2 * cutoff * window * torch.sinc(2 * cutoff * time)
+    return response / response.sum()
+
+
+# A plain tuple: constants of the compiled loops, and nothing to save in a checkpoint or move to a device.
+FILTER: tuple[float, ...] = tuple(kaiser_sinc_filter(0.5 / RATIO, 0.6 / RATIO, TAPS).tolist())
+
+# Taps by offset in half-rate positions. Upsampling doubles, so that energy is kept.
+_EVEN_FROM_INPUT = tuple((d, RATIO * FILTER[5 - 2 * d]) for d in range(-3, 3))
+_ODD_FROM_INPUT = tuple((d, RATIO * FILTER[6 - 2 * d]) for d in range(-2, 4))
+_OUTPUT_FROM_EVEN = tuple((d, FILTER[5 + 2 * d]) for d in range(-2, 4))
+_OUTPUT_FROM_ODD = tuple((d, FILTER[6 + 2 * d]) for d in range(-3, 3))
+
+_Taps = tuple[tuple[int, float], ...]
+
+
+def anti_aliased_snake(signal: Tensor, frequency: Tensor, inverse_magnitude: Tensor) -> Tensor:
+    """Upsamples by two, adds `inverse_magnitude * sin(frequency * x)^2`, downsamples by two.
+
+    Args:
+        signal: `[B, C, T]`, float32 or bfloat16 (computed in float32 either way).
+        frequency: `[C, 1]` float32, positive.
+        inverse_magnitude: `[C, 1]` float32.
+
+    Returns:
+        `[B, C, T]` of the signal's dtype.
+    """
+    # Padded outside the loops: with the edge test inside, the compiler does not use vectors.
+    padded = F.pad(signal, (2 * _MARGIN, 2 * _MARGIN), mode="replicate")
+    result: Tensor = _PolyphaseSnake.apply(padded, frequency, inverse_magnitude)
+    return result
+
+
+class _PolyphaseSnake(torch.autograd.Function):
+    """Keeps only the padded input for the backward pass, and computes the halves again there."""
+
+    @staticmethod
+    def forward(ctx: Any, padded: Tensor, frequency: Tensor, inverse_magnitude: Tensor) -> Tensor:
+        ctx.save_for_backward(padded, frequency, inverse_magnitude)
+        even, odd = _run(_activated_halves, padded, frequency, inverse_magnitude)
+        _repeat_edges(even, odd)
+        output: Tensor = _run(_filtered_down, even, odd)
+        return output.to(padded.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        padded, frequency, inverse_magnitude = ctx.saved_tensors
+        gradient = F.pad(grads[0].float(), (2 * _MARGIN, 2 * _MARGIN))
+        even, odd = _run(_halves_gradient, gradient)
+        _fold_edges(even, odd)
+        even, odd, for_frequency, for_magnitude = _run(
+            _snake_gradient, padded, frequency, inverse_magnitude, even, odd
+        )
+        wider = (2 * _MARGIN, 2 * _MARGIN)
+        for_padded = _run(_input_gradient, F.pad(even, wider), F.pad(odd, wider))
+        summed = for_frequency.sum(dim=(0, 2)), for_magnitude.sum(dim=(0, 2))
+        return for_padded.to(padded.dtype), summed[0][:, None], summed[1][:, None]
+
+
+def _weighted(source: Tensor, taps: _Taps, length: int, sign: int = 1) -> Tensor:
+    """Sums `length` positions of a source with a margin of three, shifted and weighted by taps."""
+    parts = [
+        weight * source[..., _MARGIN + sign * d : _MARGIN + sign * d + length] for d, weight in taps
+    ]
+    return functools.reduce(torch.add, parts)
+
+
+def _activated_halves(padded: Tensor, frequency: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+    """`[B, C, T + 12]` to the even and odd samples of the doubled signal, each `[B, C, T + 6]`."""
+    padded = padded.float()
+    length = padded.shape[-1] - 2 * _MARGIN
+    even = _weighted(padded, _EVEN_FROM_INPUT, length)
+    odd = _weighted(padded, _ODD_FROM_INPUT, length)
+    even_sine, odd_sine = torch.sin(even * frequency), torch.sin(odd * frequency)
+    return even + inverse * even_sine * even_sine, odd + inverse * odd_sine * odd_sine
+
+
+def _filtered_down(even: Tensor, odd: Tensor) -> Tensor:
+    """The halves, each `[B, C, T + 6]`, to `[B, C, T]`."""
+    length = even.shape[-1] - 2 * _MARGIN
+    return _weighted(even, _OUTPUT_FROM_EVEN, length) + _weighted(odd, _OUTPUT_FROM_ODD, length)
+
+
+def _halves_gradient(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """The transpose of `_filtered_down`: `[B, C, T + 12]`, zeros outside, to two `[B, C, T + 6]`."""
+    length = gradient.shape[-1] - 2 * _MARGIN
+    even = _weighted(gradient, _OUTPUT_FROM_EVEN, length, -1)
+    return even, _weighted(gradient, _OUTPUT_FROM_ODD, length, -1)
+
+
+def _snake_gradient(
+    padded: Tensor, frequency: Tensor, inverse: Tensor, even_gradient: Tensor, odd_gradient: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients before the activation (two `[B, C, T + 6]`) and, not yet summed, of its constants."""
+    padded = padded.float()
+    length = padded.shape[-1] - 2 * _MARGIN
+    even = _weighted(padded, _EVEN_FROM_INPUT, length)
+    odd = _weighted(padded, _ODD_FROM_INPUT, length)
+    even_sine, odd_sine = torch.sin(even * frequency), torch.sin(odd * frequency)
+    # d sin(fx)^2 / d(fx) = sin(2 f x) = 2 sin cos
+    even_slope = 2 * even_sine * torch.cos(even * frequency) * inverse * even_gradient
+    odd_slope = 2 * odd_sine * torch.cos(odd * frequency) * inverse * odd_gradient
+    return (
+        even_gradient + frequency * even_slope,
+        odd_gradient + frequency * odd_slope,
+        even * even_slope + odd * odd_slope,
+        even_sine * even_sine * even_gradient + odd_sine * odd_sine * odd_gradient,
+    )
+
+
+def _input_gradient(even: Tensor, odd: Tensor) -> Tensor:
+    """The transpose of the upsampling: two `[B, C, T + 18]`, zeros outside, to `[B, C, T + 12]`."""
+    length = even.shape[-1] - 2 * _MARGIN
+    even = _weighted(even, _EVEN_FROM_INPUT, length, -1)
+    return even + _weighted(odd, _ODD_FROM_INPUT, length, -1)
+
+
+def _repeat_edges(even: Tensor, odd: Tensor) -> None:
+    """Overwrites the margins: the doubled signal begins with an even sample and ends with an odd one."""
+    first, last = even[..., _MARGIN, None].clone(), odd[..., -_MARGIN - 1, None].clone()
+    for half in (even, odd):
+        half[..., :_MARGIN] = first
+        half[..., -_MARGIN:] = last
+
+
+def _fold_edges(even: Tensor, odd: Tensor) -> None:
+    """The transpose of `_repeat_edges`: the margins' gradients belong to the samples they repeat."""
+    even[..., _MARGIN] += even[..., :_MARGIN].sum(-1) + odd[..., :_MARGIN].sum(-1)
+    odd[..., -_MARGIN - 1] += even[..., -_MARGIN:].sum(-1) + odd[..., -_MARGIN:].sum(-1)
+    for half in (even, odd):
+        half[..., :_MARGIN] = 0
+        half[..., -_MARGIN:] = 0
+
+
+def _run(function: Callable[..., Any], *tensors: Tensor) -> Any:
+    # Detached, or the compiler follows gradients that `_PolyphaseSnake` already knows.
+    return _loop(function)(*(tensor.detach() for tensor in tensors))
+
+
+@functools.cache
+def _loop(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a function once for all lengths; uncompiled where there is no C++ compiler."""
+    if shutil.which("g++") is None and shutil.which("clang++") is None:
+        _log.warning("no C++ compiler found: the vocoder's activation runs uncompiled")
+        return function
+    return torch.compile(function, dynamic=True)

@@ -1,0 +1,111 @@
+"""The vocoder: parity with `transformers`, and a stream that equals the whole for any chunking."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as reference
+from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import Qwen2_5OmniBigVGANConfig
+
+from model.bigvgan import BigVGAN, context_frames
+from model.figures import BigVGANConfig
+
+CONFIG = BigVGANConfig(
+    mel_dim=8,
+    upsample_initial_channel=16,
+    resblock_kernel_sizes=(3, 5),
+    resblock_dilation_sizes=((1, 2, 3), (1, 1, 2)),
+    upsample_rates=(5, 4),
+    upsample_kernel_sizes=(11, 8),
+)
+
+
+@pytest.fixture(autouse=True)
+def uncompiled() -> Iterator[None]:
+    """Shapes are many and tiny here; the compiled loops have their own test."""
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def random_vocoder() -> BigVGAN:
+    torch.manual_seed(0)
+    vocoder = BigVGAN(CONFIG).eval()
+    for name, parameter in vocoder.named_parameters():
+        if "act." in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    return vocoder
+
+
+VOCODER = random_vocoder()
+MEL = torch.randn(8, 61, generator=torch.Generator().manual_seed(1)) * 2 - 4
+
+
+@torch.no_grad()
+def whole(mel: Tensor) -> Tensor:
+    return VOCODER(mel[None])[0]
+
+
+@torch.no_grad()
+def test_equals_transformers() -> None:
+    theirs = reference.Qwen2_5OmniToken2WavBigVGANModel(
+        Qwen2_5OmniBigVGANConfig(
+            mel_dim=CONFIG.mel_dim,
+            upsample_initial_channel=CONFIG.upsample_initial_channel,
+            resblock_kernel_sizes=list(CONFIG.resblock_kernel_sizes),
+            resblock_dilation_sizes=[list(row) for row in CONFIG.resblock_dilation_sizes],
+            upsample_rates=list(CONFIG.upsample_rates),
+            upsample_kernel_sizes=list(CONFIG.upsample_kernel_sizes),
+        )
+    )
+    theirs.load_state_dict(VOCODER.state_dict())
+    mel = torch.cat((MEL, MEL * 20), dim=1)  # the second half is clipped by the rescaling
+    torch.testing.assert_close(whole(mel), theirs(mel[None]), atol=1e-6, rtol=1e-4)
+
+
+@settings(deadline=None, max_examples=15)
+@given(cuts=st.lists(st.integers(0, 61), max_size=6).map(sorted), length=st.integers(1, 61))
+@torch.no_grad()
+def test_streamed_equals_offline(cuts: list[int], length: int) -> None:
+    state = VOCODER.init_state()
+    bounds = [0, *(min(cut, length) for cut in cuts), length]
+    pieces = [
+        VOCODER.step(state, MEL[:, begin:end])
+        for begin, end in zip(bounds[:-1], bounds[1:], strict=True)
+    ]
+    samples = torch.cat((*pieces, VOCODER.flush(state)))
+    torch.testing.assert_close(samples, whole(MEL[:, :length]), atol=1e-6, rtol=1e-4)
+    assert state.frames.shape[1] == 0 and not state.begun  # ready for the next stream
+
+
+def test_context_is_what_the_network_reaches_and_no_more_than_a_frame_beyond() -> None:
+    declared = VOCODER.context_frames
+    mel = MEL.clone().requires_grad_()
+    begin = 30 * CONFIG.samples_per_frame
+    VOCODER(mel[None])[0, begin : begin + CONFIG.samples_per_frame].sum().backward()
+    assert mel.grad is not None
+    read = mel.grad.abs().sum(0).nonzero().flatten()
+    assert declared - 1 <= max(30 - int(read.min()), int(read.max()) - 30) <= declared
+
+
+@torch.no_grad()
+def test_state_holds_no_more_than_twice_the_context() -> None:
+    state = VOCODER.init_state()
+    for _ in range(20):
+        VOCODER.step(state, MEL[:, :5])
+    assert state.frames.shape[1] <= 2 * VOCODER.context_frames
+
+
+def test_published_figures_need_their_context() -> None:
+    published = BigVGANConfig(
+        mel_dim=80,
+        upsample_initial_channel=1536,
+        resblock_kernel_sizes=(3, 7, 11),
+        resblock_dilation_sizes=((1, 3, 5),) * 3,
+        upsample_rates=(5, 3, 2, 2, 2, 2),
+        upsample_kernel_sizes=(11, 7, 4, 4, 4, 4),
+    )
+    assert published.samples_per_frame == 240
+    assert context_frames(published) == pytest.approx(36, abs=8)
