@@ -93,6 +93,7 @@ def _respond(command: said.StartResponse, conversation_id: str) -> engine.Respon
         modalities=(command.modality,),
         max_output_tokens=command.max_output_tokens,
         instructions=command.instructions,
+        voice=command.voice,
     )
 
 

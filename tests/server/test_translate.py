@@ -64,6 +64,7 @@ def test_a_response_keeps_its_choices():
     respond = to_engine(example(said.StartResponse), "conv")
     assert respond.modalities == ("text",)
     assert (respond.max_output_tokens, respond.instructions) == (9, "be brief")
+    assert respond.voice == "v"
 
 
 def test_every_message_about_a_conversation_reaches_its_session():
