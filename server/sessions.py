@@ -17,7 +17,11 @@ def new_session(ready: EngineReady, settings: Settings) -> RealtimeSession:
     """Returns a session for what this engine can do."""
     return RealtimeSession(
         profile=ModelProfile(
-            model_id=ready.model_id, inputs=ready.inputs, voices=ready.voices, instructions=""
+            model_id=ready.model_id,
+            inputs=ready.inputs,
+            voices=ready.voices,
+            instructions=ready.instructions,
+            transcribes=ready.transcribes,
         ),
         ear=Ear(),
         mouth=Mouth(),

@@ -140,6 +140,8 @@ class Engine:
             max_conversations=self._settings.max_conversations,
             context_tokens=self._memory.capacity_tokens,
             output_sample_rate_hz=self._model.config.token2wav.sample_rate_hz,
+            instructions=self._model.config.omnilive.system_prompt,
+            transcribes=self._model.config.omnilive.transcribe_prompt is not None,
         )
 
     @torch.inference_mode()

@@ -186,7 +186,11 @@ class EngineLoading:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineReady:
-    """The engine takes conversations; what this checkpoint and this process can do."""
+    """The engine takes conversations; what this checkpoint and this process can do.
+
+    `instructions` are the checkpoint's own system prompt, in force while a conversation has none;
+    `transcribes` says whether it can be asked what it heard.
+    """
 
     model_id: str
     inputs: tuple[str, ...]
@@ -194,6 +198,8 @@ class EngineReady:
     max_conversations: int
     context_tokens: int
     output_sample_rate_hz: int
+    instructions: str = ""
+    transcribes: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
