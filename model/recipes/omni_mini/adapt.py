@@ -1,0 +1,250 @@
+"""Stage C: the Thinker learns to read what the ear writes (low-rank deltas, the base weights stay).
+
+Self-distillation: after a spoken question it should say, word by word with the same probabilities,
+what its unchanged self says after the typed one; and under another system prompt it writes the
+question down. Knows the deltas, the loss and what is exported; not audio, nor how lessons are made
+(`lessons.py`).
+"""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.recipes.omni_mini import ids
+from model.recipes.omni_mini.lessons import Chat, Lesson
+from model.recipes.omni_mini.letters import TrainingPlan, rate_share, resume, save
+from model.thinker import Thinker
+
+_log = logging.getLogger("omnilive.recipes.adapt")
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class LowRankLinear(nn.Module):
+    """A frozen linear layer plus `lora_B @ lora_A`, a delta that can be switched off."""
+
+    def __init__(self, base: nn.Linear, rank: int) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.lora_A = nn.Parameter(
+            torch.randn(rank, base.in_features) / math.sqrt(base.in_features)
+        )
+        self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank))
+        self.active = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Takes [..., in], gives [..., out]."""
+        out: Tensor = self.base(x)
+        if self.active:
+            out = out + F.linear(F.linear(x, self.lora_A.to(x.dtype)), self.lora_B.to(x.dtype))
+        return out
+
+
+class Student(nn.Module):
+    """A Thinker whose decoder's projections all carry deltas.
+
+    Args:
+        thinker: With the base weights; its projections are replaced in place.
+        rank: Of every delta.
+    """
+
+    def __init__(self, thinker: Thinker, rank: int = 16) -> None:
+        super().__init__()
+        self.thinker = thinker.requires_grad_(False)
+        self.deltas: dict[str, LowRankLinear] = {}
+        for number, layer in enumerate(thinker.model.layers):
+            for part in ("self_attn", "mlp"):
+                parent = layer.get_submodule(part)
+                for name in PROJECTIONS:
+                    base = getattr(parent, name, None)
+                    if isinstance(base, nn.Linear):
+                        delta = LowRankLinear(base, rank)
+                        setattr(parent, name, delta)
+                        self.deltas[f"model.layers.{number}.{part}.{name}.weight"] = delta
+
+    def switch(self, *, active: bool) -> None:
+        """Turns all deltas on or off."""
+        for delta in self.deltas.values():
+            delta.active = active
+
+    def hidden(self, rows: Sequence[Tensor]) -> Tensor:
+        """Hidden states of sequences of embeddings `[n, D]`, right-padded: [B, T, D]."""
+        embeds = nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
+        B, T, _ = embeds.shape
+        hidden: Tensor = self.thinker.model(embeds, torch.arange(T).expand(3, B, T))
+        return hidden
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The deltas under the names the checkpoint gives them."""
+        found = {}
+        for name, delta in self.deltas.items():
+            found[f"thinker_delta.{name}.lora_A"] = delta.lora_A.detach()
+            found[f"thinker_delta.{name}.lora_B"] = delta.lora_B.detach()
+        return found
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """The reverse of `tensors`."""
+        with torch.no_grad():
+            for name, delta in self.deltas.items():
+                delta.lora_A.copy_(tensors[f"thinker_delta.{name}.lora_A"])
+                delta.lora_B.copy_(tensors[f"thinker_delta.{name}.lora_B"])
+
+
+def distillation_loss(
+    student: Student, chat: Chat, lessons: Sequence[Lesson]
+) -> tuple[Tensor, dict[str, float]]:
+    """KL from what the base model says to the typed question; cross-entropy of transcripts."""
+    rows, starts = chat.rows(lessons)
+    hidden = student.hidden(rows)
+    logits = student.thinker.logits(_reply_states(hidden, starts, lessons)).float().log_softmax(-1)
+    wanted = torch.tensor([token for lesson in lessons for token in lesson.reply])
+    answers = torch.tensor([not lesson.transcribe for lesson in lessons for _ in lesson.reply])
+    losses = F.nll_loss(logits, wanted, reduction="none")
+    right = (logits.argmax(-1) == wanted).float()
+    parts = {
+        "answer nll": losses[answers].mean().item(),
+        "answer right": right[answers].mean().item(),
+        "copy nll": losses[~answers].mean().item(),
+        "copy right": right[~answers].mean().item(),
+    }
+    asked = [lesson for lesson in lessons if not lesson.transcribe]
+    total = losses[~answers].sum()
+    if asked:
+        with torch.no_grad():
+            student.switch(active=False)
+            rows, starts = chat.rows(asked, typed=True)
+            taught = student.thinker.logits(_reply_states(student.hidden(rows), starts, asked))
+            taught = taught.float().log_softmax(-1)
+            student.switch(active=True)
+        divergence = F.kl_div(logits[answers], taught, reduction="none", log_target=True).sum(-1)
+        total = total + divergence.sum() + 0.3 * losses[answers].sum()
+        parts["divergence"] = divergence.mean().item()
+    return total / len(wanted), parts
+
+
+def _reply_states(hidden: Tensor, starts: Sequence[int], lessons: Sequence[Lesson]) -> Tensor:
+    """The states that predict the replies, of all lessons one after another: [N, D]."""
+    pieces = [
+        row[start - 1 : start - 1 + len(lesson.reply)]
+        for row, start, lesson in zip(hidden, starts, lessons, strict=True)
+    ]
+    return torch.cat(pieces)
+
+
+@torch.no_grad()
+def greedy(
+    student: Student, chat: Chat, lessons: Sequence[Lesson], max_tokens: int = 24
+) -> list[str]:
+    """The student's own replies, without penalties; slow (no cache) and only for measuring."""
+    rows = [chat.prompt(lesson) for lesson in lessons]
+    said: list[list[int]] = [[] for _ in lessons]
+    open_rows = set(range(len(rows)))
+    for _ in range(max_tokens):
+        order = sorted(open_rows)
+        hidden = student.hidden([rows[i] for i in order])
+        for i, states in zip(order, hidden, strict=True):
+            token = int(student.thinker.logits(states[len(rows[i]) - 1]).argmax())
+            if token == ids.IM_END:
+                open_rows.discard(i)
+                continue
+            said[i].append(token)
+            rows[i] = torch.cat([rows[i], chat.table[[token]]])
+        if not open_rows:
+            break
+    return [chat.tokenizer.decode(tokens) for tokens in said]
+
+
+Draw = Callable[[np.random.Generator], list[Lesson]]
+
+
+def train_adaptation(
+    student: Student,
+    chat: Chat,
+    draw: Draw,
+    plan: TrainingPlan,
+    directory: Path,
+    measure: Callable[[], dict[str, float]],
+) -> int:
+    """Trains the deltas until `plan.steps`, continuing from `directory/state.pt` if it is there.
+
+    Args:
+        student: The Thinker with deltas.
+        chat: The chat form.
+        draw: Draws a step's lessons; the generator it is given depends on seed and step only.
+        plan: `head_rate` is the deltas' learning rate.
+        directory: For state and curve.
+        measure: Called every `plan.measure_every_steps`.
+
+    Returns:
+        Steps done so far.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    trained = _Deltas(student)
+    optimiser = torch.optim.AdamW(
+        [{"params": list(trained.parameters()), "base": plan.head_rate}],
+        betas=(0.9, 0.98),
+        weight_decay=0.0,
+        fused=True,
+    )
+    step = resume(directory, trained, optimiser)
+    saved_s = started_s = time.monotonic()
+    while step < plan.steps and time.time() < plan.stop_at_unix_s:
+        for group in optimiser.param_groups:
+            group["lr"] = group["base"] * rate_share(step, plan)
+        rng = np.random.default_rng([plan.seed, step])
+        torch.manual_seed(plan.seed * 1_000_003 + step)
+        loss, parts = distillation_loss(student, chat, draw(rng))
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(trained.parameters(), 1.0).item()
+        if math.isfinite(norm):
+            optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        step += 1
+        row = {
+            "step": step,
+            "loss": loss.item(),
+            **parts,
+            "norm": norm,
+            "s": time.monotonic() - started_s,
+        }
+        if step % plan.measure_every_steps == 0:
+            row |= measure()
+            _log.info("%s", row)
+        with (directory / "curve.jsonl").open("a") as file:
+            file.write(json.dumps({key: round(value, 4) for key, value in row.items()}) + "\n")
+        if time.monotonic() - saved_s > plan.save_every_s:
+            save(directory, trained, optimiser, step)
+            saved_s = time.monotonic()
+    save(directory, trained, optimiser, step)
+    return step
+
+
+class _Deltas(nn.Module):
+    """Only what is trained, so that a saved state does not carry the Thinker."""
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        pairs: Iterator[tuple[str, nn.Parameter]] = (
+            (f"{name.replace('.', '/')}/{kind}", getattr(delta, f"lora_{kind}"))
+            for name, delta in student.deltas.items()
+            for kind in "AB"
+        )
+        self.pairs = nn.ParameterDict(dict(pairs))
+
+
+def export_tensors(directory: Path) -> dict[str, Tensor]:
+    """The deltas of a finished run, in bfloat16, as `thinker_delta.<name>.lora_A` and `.lora_B`."""
+    state = torch.load(directory / "state.pt", weights_only=True)["ear"]
+    found = {}
+    for key, tensor in state.items():
+        name, _, kind = key.removeprefix("pairs.").rpartition("/")
+        found[f"thinker_delta.{name.replace('/', '.')}.lora_{kind}"] = tensor.to(torch.bfloat16)
+    return found
