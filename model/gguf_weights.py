@@ -119,12 +119,12 @@ def read_gguf(path: Path, config: DecoderConfig) -> dict[str, Tensor]:
     return tensors
 
 
-class _Reader(GGUFReader):  # type: ignore[misc]  # gguf has no types
+class _Reader(GGUFReader):
     """Reads through a plain array: the memory map's own slicing takes seconds over the vocabulary."""
 
     def _get(self, *args: Any, **kwargs: Any) -> Any:
         if isinstance(self.data, np.memmap):
-            self.data = self.data.view(np.ndarray)
+            self.data = self.data.view(np.ndarray)  # type: ignore[assignment]
         return super()._get(*args, **kwargs)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from model.config import TalkerConfig
 from model.kv_cache import KVCache
-from model.layers import Decoder
+from model.layers import Attend, Decoder, attend_causally
 
 
 class Talker(nn.Module):
@@ -46,9 +46,7 @@ class Talker(nn.Module):
         Returns:
             [B, T, vocab] logits.
         """
-        hidden = self.model(self.thinker_to_talker_proj(inputs), position_ids)
-        out: Tensor = self.codec_head(hidden)
-        return out
+        return self.decode(inputs, position_ids, attend_causally)
 
     def step(
         self,
@@ -68,10 +66,15 @@ class Talker(nn.Module):
         """
         width = inputs.shape[1]
         append = cache.begin(slots, [width] * len(slots) if counts is None else counts, width)
-        hidden = self.model(self.thinker_to_talker_proj(inputs), position_ids, append)
+        logits = self.decode(inputs, position_ids, append)
         append.commit()
-        out: Tensor = self.codec_head(hidden)
-        return out
+        return logits
+
+    def decode(self, inputs: Tensor, position_ids: Tensor, attend: Attend) -> Tensor:
+        """The maths of `step`, with whatever `attend` keeps the past: logits [B, T, vocab]."""
+        hidden = self.model(self.thinker_to_talker_proj(inputs), position_ids, attend)
+        logits: Tensor = self.codec_head(hidden)
+        return logits
 
 
 @dataclass(frozen=True, kw_only=True)

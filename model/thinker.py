@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from model.audio_encoder import AudioEncoder
 from model.config import ThinkerConfig
 from model.kv_cache import KVCache
-from model.layers import Decoder
+from model.layers import Attend, Decoder
 from model.vision_encoder import VisionEncoder
 
 
@@ -85,8 +85,13 @@ class Thinker(nn.Module):
         """
         width = embeds.shape[1]
         append = cache.begin(slots, [width] * len(slots) if counts is None else counts, width)
-        hidden: Tensor = self.model(embeds, position_ids, append)
+        hidden = self.decode(embeds, position_ids, append)
         append.commit()
+        return hidden
+
+    def decode(self, embeds: Tensor, position_ids: Tensor, attend: Attend) -> Tensor:
+        """The maths of `step`, with whatever `attend` keeps the past: [B, T, D] -> [B, T, D]."""
+        hidden: Tensor = self.model(embeds, position_ids, attend)
         return hidden
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ def test_old_keys_beyond_the_length_are_never_read() -> None:
     cache = _cache()
     cache.k.fill_(float("nan"))
     cache.v.fill_(float("nan"))
-    layers, _, heads, _, width = cache.k.shape
+    _, _, heads, _, width = cache.k.shape
     x = torch.ones(1, heads, 2, width)
     append = cache.begin([0], [2], 2)
     out = append(0, x.repeat_interleave(2, dim=1), x, x)

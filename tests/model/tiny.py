@@ -1,7 +1,7 @@
 """A tiny Qwen2.5-Omni: one config, one random state dict, our modules and the reference's on it.
 
-Every branch of the published architecture is there (biases, GQA, three rotary sections, vision windows,
-DiT look-ahead, three vocoder kernels), at widths that a test can afford.
+Every branch of the published architecture is there (biases, GQA, three rotary sections, vision
+windows, DiT look-ahead, three vocoder kernels), at widths that a test can afford.
 """
 
 import copy
