@@ -37,20 +37,38 @@ class InputBuffer:
         self._received_ticks = 0
         self._is_refused = False
 
-    @property
-    def received_ms(self) -> int:
-        """Wire audio since the last commit or clear."""
-        return self._received_ticks * 1000 // TICKS_HZ
-
-    @property
-    def open_ms(self) -> int:
-        """Audio of the open turn; 0 if none is open."""
-        return self._size_bytes // BYTES_PER_MS
-
     def receive(self, size_bytes: int, audio_format: AudioFormat) -> None:
-        """Count wire audio."""
+        """Count wire audio that belongs to the turn whatever is in it.
+
+        Raises:
+            ProtocolError: It is more than the buffer may hold; it is not counted.
+        """
         samples = size_bytes // audio_format.bytes_per_sample
-        self._received_ticks += samples * TICKS_HZ // audio_format.rate_hz
+        ticks = self._received_ticks + samples * TICKS_HZ // audio_format.rate_hz
+        total_ms = ticks * 1000 // TICKS_HZ
+        if total_ms > self._limits.max_turn_ms:
+            raise ProtocolError(
+                "input_audio_buffer_full",
+                f"The input audio buffer would hold {total_ms}ms, more than "
+                f"{self._limits.max_turn_ms}ms (max_turn_ms); commit or clear it.",
+                "audio",
+            )
+        self._received_ticks = ticks
+
+    def check_commit(self) -> None:
+        """Raises ProtocolError if there is too little to commit, or no room for it."""
+        if self._is_refused:
+            raise conversation_full(self._limits)
+        # Some of what was received is still in the resampler; some of a turn was not counted.
+        received_ms = self._received_ticks * 1000 // TICKS_HZ
+        held_ms = max(received_ms, self._open_ms)
+        if held_ms < self._limits.min_commit_ms:
+            raise ProtocolError(
+                "input_audio_buffer_commit_empty",
+                "Error committing input audio buffer: buffer too small. Expected at least "
+                f"{self._limits.min_commit_ms}ms of audio, but buffer only has {held_ms:.2f}ms "
+                "of audio.",
+            )
 
     def add(self, pcm: bytes) -> None:
         """Audio of the turn, which opens with it if it was not."""
@@ -88,7 +106,7 @@ class InputBuffer:
         """Make the open turn an item of the conversation; there must be one."""
         assert self._item_id is not None
         item_id = self._item_id
-        content = Content(kind="input_audio", audio_ms=self.open_ms)
+        content = Content(kind="input_audio", audio_ms=self._open_ms)
         item = Item(item_id=item_id, role="user", content=[content])
         self._history.show(item)
         previous = self._history.shown_before(item_id)
@@ -107,6 +125,11 @@ class InputBuffer:
             self._history.remove(self._item_id)
             self._outbox.command(DropUserAudio(item_id=self._item_id))
         self._reset()
+
+    @property
+    def _open_ms(self) -> int:
+        """Audio of the open turn; 0 if none is open."""
+        return self._size_bytes // BYTES_PER_MS
 
     def _open(self) -> None:
         if self._item_id is not None or self._is_refused:

@@ -6,7 +6,9 @@ it is right.
 
 from __future__ import annotations
 
-from streaming.media.formats import PCM_24K
+from typing import TypeAlias
+
+from streaming.media.formats import AudioFormat
 from streaming.protocol.client_events import ItemCreate
 from streaming.protocol.commands import AudioPart, CreateItem, TextPart
 from streaming.protocol.errors import CapabilityError, ProtocolError
@@ -31,6 +33,8 @@ from streaming.protocol.wire_audio import decode_audio
 # The word with which a client says "before everything else".
 ROOT = "root"
 
+Part: TypeAlias = InputText | InputAudio | InputImage | OutputText | OutputAudio
+
 
 class ItemCreation:
     """Adds clients' items to the history."""
@@ -44,8 +48,8 @@ class ItemCreation:
         self._profile = profile
         self._limits = limits
 
-    def create(self, event: ItemCreate) -> None:
-        """Add an item.
+    def create(self, event: ItemCreate, wire: AudioFormat) -> None:
+        """Add an item, whose audio is in the session's input format `wire`.
 
         Raises:
             ProtocolError: Anything about it is wrong; the history is as it was.
@@ -58,7 +62,7 @@ class ItemCreation:
         self._check_text(message)
         contents, parts = [], []
         for index, part in enumerate(message.content):
-            content, for_engine = self._part(part, f"item.content[{index}]")
+            content, for_engine = self._part(part, wire, f"item.content[{index}]")
             contents.append(content)
             parts.append(for_engine)
         item = Item(item_id=item_id, role=message.role, content=contents)
@@ -125,13 +129,13 @@ class ItemCreation:
             )
 
     def _part(
-        self, part: InputText | InputAudio | InputImage | OutputText | OutputAudio, param: str
+        self, part: Part, wire: AudioFormat, param: str
     ) -> tuple[Content, TextPart | AudioPart]:
         match part:
             case InputText(type=kind, text=text) | OutputText(type=kind, text=text):
                 return Content(kind=kind, text=text), TextPart(text=text)
             case InputAudio():
-                return self._speech(part, param)
+                return self._speech(part, wire, param)
             case InputImage():
                 raise self._no_image(param)
             case OutputAudio():
@@ -147,13 +151,13 @@ class ItemCreation:
             f"{self._profile.model_id} takes {takes}, {reason}.", f"{param}.type"
         )
 
-    def _speech(self, part: InputAudio, param: str) -> tuple[Content, AudioPart]:
+    def _speech(self, part: InputAudio, wire: AudioFormat, param: str) -> tuple[Content, AudioPart]:
         if "audio" not in self._profile.inputs:
             takes = " and ".join(self._profile.inputs)
             message = f"{self._profile.model_id} takes {takes}, not audio."
             raise CapabilityError(message, f"{param}.type")
-        audio = decode_audio(part.audio, PCM_24K, param=f"{param}.audio")
-        audio_ms = PCM_24K.duration_ms(len(audio))
+        audio = decode_audio(part.audio, wire, param=f"{param}.audio")
+        audio_ms = wire.duration_ms(len(audio))
         if not self._limits.min_commit_ms <= audio_ms <= self._limits.max_turn_ms:
             raise ProtocolError(
                 "invalid_value",
@@ -162,7 +166,7 @@ class ItemCreation:
                 f"{self._limits.max_turn_ms}ms (max_turn_ms).",
                 f"{param}.audio",
             )
-        pcm = self._ear.convert(audio, PCM_24K)
+        pcm = self._ear.convert(audio, wire)
         content = Content(
             kind="input_audio", text=part.transcript, audio_ms=len(pcm) // BYTES_PER_MS
         )

@@ -148,15 +148,16 @@ class Replies:
         active.cancel(reason)
 
     def _end(self, active: Response, done: ReplyDone) -> None:
-        is_cut_short = active.is_cancelling and done.status in ("completed", "incomplete")
         active.end(done)
         self._active = None
         item = active.item
+        # What the engine said between our cancel and its seeing it, it takes for heard.
+        is_ahead = active.has_withheld and done.status != "failed"
         if not active.is_shown:
             self._history.remove(item.item_id)
-            if is_cut_short:
+            if is_ahead:
                 self._outbox.command(DeleteItem(item_id=item.item_id))
-        elif is_cut_short and item.speech is not None:
+        elif is_ahead and item.speech is not None:
             self._truncations.cut_silently(item.item_id, item.speech.audio_ms)
         self._truncations.reply_ended()
         self._start_next()

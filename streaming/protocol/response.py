@@ -96,6 +96,7 @@ class Response:
         self._history = history
         self._mouth = mouth
         self._samples = 0
+        self.has_withheld = False
         outbox.event("response.created", response=self._object("in_progress", None, None))
 
     @property
@@ -117,7 +118,7 @@ class Response:
     def text(self, text: str) -> None:
         """More words; after a cancel those of speech are withheld, for their sound is."""
         self._move(Signal.OUTPUT)
-        if not text or self._is_muted:
+        if not text or self._withholds():
             return
         part = self._part()
         part.text = (part.text or "") + text
@@ -128,7 +129,7 @@ class Response:
         """More sound (s16 LE, 24 kHz); after a cancel it is withheld."""
         assert self._is_spoken, "the engine spoke in a written response"
         self._move(Signal.OUTPUT)
-        if not pcm or self._is_muted:
+        if not pcm or self._withholds():
             return
         part = self._part()
         if not self._samples:
@@ -156,6 +157,10 @@ class Response:
     @property
     def _is_muted(self) -> bool:
         return self._is_spoken and self.is_cancelling
+
+    def _withholds(self) -> bool:
+        self.has_withheld = self.has_withheld or self._is_muted
+        return self._is_muted
 
     def _move(self, signal: Signal) -> None:
         self.phase = TRANSITIONS[self.phase, signal]

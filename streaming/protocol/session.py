@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
+from streaming.media.formats import AudioFormat
 from streaming.protocol import client_events as client
 from streaming.protocol.commands import Command, DeleteItem, UpdateInstructions
 from streaming.protocol.engine_events import (
@@ -149,7 +150,7 @@ class RealtimeSession:
             client.AudioCommit: self._commit_audio,
             client.AudioClear: self._clear_audio,
             client.OutputAudioClear: self._clear_output,
-            client.ItemCreate: self._creation.create,
+            client.ItemCreate: self._create_item,
             client.ItemRetrieve: self._retrieve_item,
             client.ItemDelete: self._delete_item,
             client.ItemTruncate: self._truncate_item,
@@ -192,26 +193,19 @@ class RealtimeSession:
         if "audio" not in self._profile.inputs:
             takes = " and ".join(self._profile.inputs)
             raise CapabilityError(f"{self._profile.model_id} takes {takes}, not audio.", "audio")
-        wire = audio_format(self._config.audio.input.format)
+        wire = self._input_format
         audio = decode_audio(event.audio, wire, param="audio")
         if self._is_manual:
-            self._check_room(wire.duration_ms(len(audio)))
-        self._input.receive(len(audio), wire)
+            self._input.receive(len(audio), wire)
         self._hear(self._ear.hear(audio, wire))
+
+    @property
+    def _input_format(self) -> AudioFormat:
+        return audio_format(self._config.audio.input.format)
 
     @property
     def _is_manual(self) -> bool:
         return self._config.audio.input.turn_detection is None
-
-    def _check_room(self, more_ms: int) -> None:
-        total_ms = self._input.received_ms + more_ms
-        if total_ms > self._limits.max_turn_ms:
-            raise ProtocolError(
-                "input_audio_buffer_full",
-                f"The input audio buffer would hold {total_ms}ms, more than "
-                f"{self._limits.max_turn_ms}ms (max_turn_ms); commit or clear it.",
-                "audio",
-            )
 
     def _hear(self, heard: Iterable[TurnEvent]) -> None:
         for event in heard:
@@ -245,14 +239,7 @@ class RealtimeSession:
                 self._outbox.error(error, None)
 
     def _commit_audio(self, event: client.AudioCommit) -> None:
-        held_ms = self._input.received_ms if self._is_manual else self._input.open_ms
-        if held_ms < self._limits.min_commit_ms:
-            raise ProtocolError(
-                "input_audio_buffer_commit_empty",
-                "Error committing input audio buffer: buffer too small. Expected at least "
-                f"{self._limits.min_commit_ms}ms of audio, but buffer only has {held_ms:.2f}ms "
-                "of audio.",
-            )
+        self._input.check_commit()
         self._hear(self._ear.end())
         self._commit()
 
@@ -274,6 +261,9 @@ class RealtimeSession:
         )
 
     # --- conversation and responses -------------------------------------------------------------
+
+    def _create_item(self, event: client.ItemCreate) -> None:
+        self._creation.create(event, self._input_format)
 
     def _retrieve_item(self, event: client.ItemRetrieve) -> None:
         item = self._history.find(event.item_id)

@@ -91,7 +91,7 @@ def validated(model: type[M], value: object, *, under: str) -> M:
 def _translated(errors: list[ErrorDetails], under: str) -> ProtocolError:
     # An unknown field is often the misspelling of the one that is missing, so it is named first.
     first = min(errors, key=lambda error: error["type"] != "extra_forbidden")
-    param = _path(under, first["loc"])[:MAX_PARAM_CHARS]
+    param = _path(under, first)[:MAX_PARAM_CHARS]
     kind, context = first["type"], first.get("ctx", {})
     if kind == "extra_forbidden":
         hint = BETA_NAMES.get(param)
@@ -132,13 +132,14 @@ def _out_of_range(param: str, value: object, bound: str, context: Mapping[str, A
     return f"Invalid '{param}': {shown(measure)}, expected {bound.format(**context)}."
 
 
-def _path(under: str, location: tuple[int | str, ...]) -> str:
-    path = under
+def _path(under: str, error: ErrorDetails) -> str:
+    path, location = under, error["loc"]
     for place, step in enumerate(location):
-        is_last = place == len(location) - 1
+        # The name of an unknown field is the client's own and may look like anything.
+        is_unknown = error["type"] == "extra_forbidden" and place == len(location) - 1
         if isinstance(step, int):
             path += f"[{step}]"
-        elif is_last or not _is_union_branch(step):
+        elif is_unknown or not _is_union_branch(step):
             path += f".{step}" if path else step
     return path
 

@@ -98,6 +98,7 @@ class TurnDetector:
         self._partial = self._partial[:0]
         self._held.clear()
         self._phase = Phase.IDLE
+        self._onset_samples = 0
         self._activity.reset()
 
     def _take(self, frame: Samples) -> None:

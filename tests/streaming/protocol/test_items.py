@@ -1,0 +1,259 @@
+"""Conversation items: create, retrieve, delete, and their order."""
+
+import pytest
+
+from streaming.protocol.commands import AudioPart, CreateItem, DeleteItem, TextPart
+from streaming.protocol.limits import Limits, ModelProfile
+from tests.streaming.protocol.rig import (
+    LOUD,
+    MANUAL,
+    Rig,
+    b64,
+    error_of,
+    kinds,
+    text_item,
+    tone,
+)
+
+
+def create(rig, item, **fields):
+    return rig.send("conversation.item.create", item=item, **fields)
+
+
+def user(*content, **fields):
+    return {"type": "message", "role": "user", "content": list(content), **fields}
+
+
+@pytest.mark.parametrize("role", ["user", "system", "assistant"])
+def test_a_text_item(role):
+    rig = Rig()
+    item = rig.add(text="Good day", role=role, id="mine")
+    kind = "output_text" if role == "assistant" else "input_text"
+    assert item == {
+        "id": "mine",
+        "object": "realtime.item",
+        "type": "message",
+        "status": "completed",
+        "role": role,
+        "content": [{"type": kind, "text": "Good day"}],
+    }
+    (command,) = rig.take_commands()
+    assert command == CreateItem(
+        item_id="mine", previous_item_id=None, role=role, parts=(TextPart(text="Good day"),)
+    )
+
+
+def test_a_spoken_item():
+    rig = Rig()
+    part = {"type": "input_audio", "audio": b64(tone(LOUD, 500)), "transcript": "la"}
+    added, _ = create(rig, user(part, {"type": "input_text", "text": "what was that?"}))
+    assert added["item"]["content"] == [
+        {"type": "input_audio", "transcript": "la"},
+        {"type": "input_text", "text": "what was that?"},
+    ]
+    (command,) = rig.take_commands()
+    audio, text = command.parts
+    assert isinstance(audio, AudioPart)
+    assert len(audio.pcm) == 8000 * 4
+    assert text == TextPart(text="what was that?")
+
+
+def test_items_append_and_say_what_is_before_them():
+    rig = Rig()
+    first = rig.add()["id"]
+    added, done = create(rig, text_item())
+    assert added["previous_item_id"] == done["previous_item_id"] == first
+    assert rig.take_commands()[-1].previous_item_id == first
+
+
+def test_root_is_the_front():
+    rig = Rig()
+    rig.add(id="a")
+    added, _ = create(rig, text_item(id="b"), previous_item_id="root")
+    assert added["previous_item_id"] is None
+    assert rig.take_commands()[-1].previous_item_id is None
+
+
+def test_in_the_middle():
+    rig = Rig()
+    for item_id in ("a", "b"):
+        rig.add(id=item_id)
+    added, _ = create(rig, text_item(id="c"), previous_item_id="a")
+    assert added["previous_item_id"] == "a"
+    assert rig.take_commands()[-1].previous_item_id == "a"
+    added, _ = create(rig, text_item(id="d"), previous_item_id="c")
+    assert added["previous_item_id"] == "c"
+
+
+def test_an_item_in_mid_turn_goes_behind_the_turn():
+    # The engine has the turn's audio in its cache already; the client cannot know its id.
+    rig = Rig(manual=True)
+    rig.add(id="a")
+    rig.take_commands()
+    rig.hear(LOUD, 500)
+    turn = rig.take_commands()[0].item_id
+    added, _ = create(rig, text_item(id="b"), previous_item_id="a")
+    assert added["previous_item_id"] == "a"
+    assert rig.take_commands()[-1].previous_item_id == turn
+    committed = rig.send("input_audio_buffer.commit")[0]
+    assert committed["previous_item_id"] == "a"
+    assert create(rig, text_item(id="c"))[0]["previous_item_id"] == "b"
+
+
+def test_retrieve_shows_an_item():
+    rig = Rig()
+    item = rig.add()
+    (event,) = rig.send("conversation.item.retrieve", item_id=item["id"])
+    assert (event["type"], event["item"]) == ("conversation.item.retrieved", item)
+
+
+def test_delete_takes_an_item_out():
+    rig = Rig()
+    for item_id in ("a", "b"):
+        rig.add(id=item_id)
+    (event,) = rig.send("conversation.item.delete", item_id="a")
+    assert (event["type"], event["item_id"]) == ("conversation.item.deleted", "a")
+    assert rig.take_commands()[-1] == DeleteItem(item_id="a")
+    assert kinds(rig.send("conversation.item.retrieve", item_id="a")) == ["error"]
+    assert rig.add(id="a")["id"] == "a", "its id is free again"
+
+
+@pytest.mark.parametrize("verb", ["retrieve", "delete", "truncate"])
+def test_an_unknown_item(verb):
+    rig = Rig()
+    more = {"content_index": 0, "audio_end_ms": 0} if verb == "truncate" else {}
+    error = error_of(rig.send(f"conversation.item.{verb}", item_id="nope", event_id="mine", **more))
+    assert error["code"] == f"item_{verb}_invalid_item_id"
+    assert error["event_id"] == "mine"
+    assert "'nope'" in error["message"]
+
+
+@pytest.mark.parametrize("verb", ["retrieve", "delete"])
+def test_the_open_turn_is_no_item_yet(verb):
+    rig = Rig(manual=True)
+    rig.hear(LOUD, 500)
+    turn = rig.take_commands()[0].item_id
+    assert kinds(rig.send(f"conversation.item.{verb}", item_id=turn)) == ["error"]
+
+
+def test_the_item_of_a_running_response_cannot_be_deleted():
+    rig = Rig()
+    response_id, item_id = rig.respond()
+    rig.speak(response_id)
+    error = error_of(rig.send("conversation.item.delete", item_id=item_id))
+    assert item_id in error["message"]
+    rig.done(response_id)
+    assert kinds(rig.send("conversation.item.delete", item_id=item_id)) == [
+        "conversation.item.deleted"
+    ]
+
+
+AUDIO = {"type": "input_audio", "audio": b64(tone(LOUD, 200))}
+WRONG = [
+    ({}, "missing_required_parameter", "item.type"),
+    ({"type": "thing"}, "invalid_value", "item.type"),
+    ({"type": ["message"]}, "invalid_value", "item.type"),
+    ({"type": "message"}, "missing_required_parameter", "item.role"),
+    ({"type": "message", "role": "tool"}, "invalid_value", "item.role"),
+    ({"type": "message", "role": "user"}, "missing_required_parameter", "item.content"),
+    (user(), "array_below_min_length", "item.content"),
+    (user({"type": "text", "text": "x"}), "invalid_value", "item.content[0].type"),
+    (user({"type": "input_text"}), "missing_required_parameter", "item.content[0].text"),
+    (user({"type": "input_text", "text": 1}), "invalid_type", "item.content[0].text"),
+    (user({"text": "x"}), "missing_required_parameter", "item.content[0].type"),
+    (user(AUDIO, {**AUDIO, "audio": "!"}), "invalid_value", "item.content[1].audio"),
+    (user({**AUDIO, "audio": ""}), "invalid_value", "item.content[0].audio"),
+    (user({**AUDIO, "extra": 1}), "unknown_parameter", "item.content[0].extra"),
+    ({**text_item(), "name": "x"}, "unknown_parameter", "item.name"),
+    (text_item(id=""), "string_below_min_length", "item.id"),
+    (text_item(id="root"), "invalid_value", "item.id"),
+    (text_item(id="x" * 513), "string_above_max_length", "item.id"),
+    (text_item(status="done"), "invalid_value", "item.status"),
+    (
+        {"type": "function_call_output", "call_id": "c", "output": "o"},
+        "unsupported_value",
+        "item.type",
+    ),
+    (
+        {"type": "message", "role": "assistant", "content": [{"type": "output_audio"}]},
+        "unsupported_value",
+        "item.content[0].type",
+    ),
+]
+
+
+@pytest.mark.parametrize(("item", "code", "param"), WRONG)
+def test_a_wrong_item_is_named_and_nothing_is_added(item, code, param):
+    rig = Rig()
+    error = error_of(create(rig, item, event_id="mine"))
+    assert (error["code"], error["param"], error["event_id"]) == (code, param, "mine")
+    assert rig.take_commands() == []
+    assert create(rig, text_item())[0]["previous_item_id"] is None
+
+
+def test_an_image_gets_the_capability_error():
+    rig = Rig()
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "low"}
+    error = error_of(create(rig, user(image)))
+    assert error["code"] == "unsupported_value"
+    assert "omni-mini takes text and audio" in error["message"]
+
+
+def test_audio_for_a_text_model_gets_the_capability_error():
+    profile = ModelProfile(model_id="t", inputs=("text",), voices=(), instructions="")
+    error = error_of(create(Rig(profile=profile), user(AUDIO)))
+    assert error["code"] == "unsupported_value"
+    assert "t takes text" in error["message"]
+
+
+def test_a_duplicate_id():
+    rig = Rig()
+    rig.add(id="mine")
+    error = error_of(create(rig, text_item(id="mine"), event_id="e"))
+    assert (error["code"], error["event_id"]) == ("item_create_duplicate_item_id", "e")
+
+
+def test_an_unknown_predecessor():
+    error = error_of(create(Rig(), text_item(), previous_item_id="nope"))
+    assert error["param"] == "previous_item_id"
+    assert "'nope'" in error["message"]
+
+
+def test_items_are_bounded():
+    rig = Rig(limits=Limits(max_items=2))
+    rig.add()
+    rig.add()
+    error = error_of(create(rig, text_item()))
+    assert error["code"] == "conversation_full"
+    assert "2 items (max_items)" in error["message"]
+    assert kinds(rig.send("response.create")) == ["error"]
+
+
+def test_text_is_bounded_over_all_parts():
+    rig = Rig(limits=Limits(max_text_chars=10))
+    half = {"type": "input_text", "text": "x" * 6}
+    error = error_of(create(rig, user(half, half)))
+    assert "12 characters" in error["message"]
+    assert "10 (max_text_chars)" in error["message"]
+
+
+def test_audio_of_an_item_is_bounded():
+    rig = Rig(limits=Limits(max_turn_ms=1000))
+    part = {"type": "input_audio", "audio": b64(tone(LOUD, 1001))}
+    error = error_of(create(rig, user(part)))
+    assert "1001ms" in error["message"]
+    assert "1000ms (max_turn_ms)" in error["message"]
+
+
+def test_manual_is_the_rigs_word_for_no_turn_detection():
+    assert Rig().update(MANUAL)["audio"]["input"]["turn_detection"] is None
+
+
+def test_a_spoken_item_follows_the_input_format_of_the_session():
+    from streaming.media.formats import PCMU
+
+    rig = Rig(session={"audio": {"input": {"format": {"type": "audio/pcmu"}}}})
+    part = {"type": "input_audio", "audio": b64(tone(LOUD, 500, PCMU))}
+    create(rig, user(part))
+    (command,) = rig.take_commands()
+    assert len(command.parts[0].pcm) == 8000 * 4

@@ -1,0 +1,314 @@
+"""session.update: merging, echoing, refusing."""
+
+import pytest
+
+from streaming.protocol.commands import UpdateInstructions
+from streaming.protocol.limits import Limits, ModelProfile
+from streaming.protocol.session_options import SessionConfig
+from tests.streaming.protocol.rig import LOUD, MANUAL, QUIET, Rig, error_of, kinds
+
+
+def test_session_created_comes_first_and_is_whole():
+    rig = Rig()
+    created, conversation = rig.opening
+    assert created["type"] == "session.created"
+    assert conversation["type"] == "conversation.created"
+    session = created["session"]
+    assert session["model"] == "omni-mini"
+    assert session["instructions"] == "Be brief."
+    assert session["output_modalities"] == ["audio"]
+    assert session["audio"]["output"]["voice"] == "ljs"
+    assert session["expires_at"] == 1_800_000_000
+    assert session["audio"]["input"]["turn_detection"] == {
+        "type": "server_vad",
+        "threshold": 0.5,
+        "prefix_padding_ms": 300,
+        "silence_duration_ms": 500,
+        "create_response": True,
+        "interrupt_response": True,
+        "idle_timeout_ms": None,
+    }
+    assert session["x_not_applied"] == []
+
+
+def test_opening_is_what_the_conversation_is_opened_with():
+    rig = Rig()
+    assert (rig.session.instructions, rig.session.voice) == ("Be brief.", "ljs")
+    rig.update({"type": "realtime", "instructions": "Rhyme."})
+    assert rig.session.instructions == "Rhyme."
+
+
+def test_every_option_is_echoed():
+    # An option that the echo forgets is one that a client believes to be unset.
+    session = Rig().opening[0]["session"]
+    rare = {"reasoning", "parallel_tool_calls"}
+    assert set(SessionConfig.model_fields) - rare <= set(session)
+
+
+def test_absent_is_unchanged():
+    rig = Rig()
+    rig.update({"type": "realtime", "instructions": "Rhyme."})
+    session = rig.update(
+        {"type": "realtime", "audio": {"input": {"turn_detection": {"threshold": 0.7}}}}
+    )
+    assert session["instructions"] == "Rhyme."
+    assert session["audio"]["input"]["turn_detection"]["threshold"] == 0.7
+    assert session["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 500
+    assert session["audio"]["input"]["format"] == {"type": "audio/pcm", "rate": 24000}
+
+
+def test_another_kind_of_turn_detection_starts_from_its_defaults():
+    rig = Rig()
+    rig.update(
+        {"type": "realtime", "audio": {"input": {"turn_detection": {"create_response": False}}}}
+    )
+    wanted = {"type": "semantic_vad", "eagerness": "low"}
+    session = rig.update({"type": "realtime", "audio": {"input": {"turn_detection": wanted}}})
+    assert session["audio"]["input"]["turn_detection"] == {
+        "type": "semantic_vad",
+        "eagerness": "low",
+        "create_response": True,
+        "interrupt_response": True,
+    }
+    assert session["x_not_applied"] == ["audio.input.turn_detection.type"]
+
+
+@pytest.mark.parametrize("option", ["turn_detection", "noise_reduction", "transcription"])
+def test_null_clears(option):
+    rig = Rig()
+    value = {
+        "turn_detection": {"type": "server_vad"},
+        "noise_reduction": {"type": "near_field"},
+        "transcription": {"model": "whisper-1"},
+    }[option]
+    rig.update({"type": "realtime", "audio": {"input": {option: value}}})
+    session = rig.update({"type": "realtime", "audio": {"input": {option: None}}})
+    assert session["audio"]["input"][option] is None
+
+
+def test_empty_text_clears_instructions_and_null_brings_the_default_back():
+    rig = Rig()
+    assert rig.update({"type": "realtime", "instructions": ""})["instructions"] == ""
+    assert rig.update({"type": "realtime", "instructions": None})["instructions"] == "Be brief."
+    commands = rig.take_commands()
+    assert commands == [
+        UpdateInstructions(instructions=""),
+        UpdateInstructions(instructions="Be brief."),
+    ]
+
+
+def test_the_engine_hears_only_of_changed_instructions():
+    rig = Rig()
+    rig.update({"type": "realtime", "instructions": "Be brief.", "output_modalities": ["text"]})
+    assert rig.take_commands() == []
+
+
+def test_transcription_shows_rare_keys_only_when_set():
+    # Pipecat raises a TypeError for a `delay` key that it did not send.
+    rig = Rig()
+    one = {"audio": {"input": {"transcription": {"model": "whisper-1"}}}}
+    session = rig.update({"type": "realtime", **one})
+    assert session["audio"]["input"]["transcription"] == {
+        "model": "whisper-1",
+        "language": None,
+        "prompt": None,
+    }
+    two = {"audio": {"input": {"transcription": {"delay": "low", "language": "en"}}}}
+    session = rig.update({"type": "realtime", **two})
+    assert session["audio"]["input"]["transcription"]["delay"] == "low"
+    assert session["audio"]["input"]["transcription"]["model"] == "whisper-1"
+    assert session["x_not_applied"] == [
+        "audio.input.transcription.language",
+        "audio.input.transcription.delay",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("patch", "path"),
+    [
+        ({"tracing": "auto"}, "tracing"),
+        ({"tracing": {"workflow_name": "w"}}, "tracing"),
+        ({"truncation": "auto"}, "truncation"),
+        ({"truncation": {"type": "retention_ratio", "retention_ratio": 0.5}}, "truncation"),
+        ({"include": ["item.input_audio_transcription.logprobs"]}, "include"),
+        ({"parallel_tool_calls": True}, "parallel_tool_calls"),
+        ({"reasoning": {"effort": "low"}}, "reasoning"),
+        (
+            {"audio": {"input": {"noise_reduction": {"type": "far_field"}}}},
+            "audio.input.noise_reduction",
+        ),
+        (
+            {"audio": {"input": {"turn_detection": {"idle_timeout_ms": 6000}}}},
+            "audio.input.turn_detection.idle_timeout_ms",
+        ),
+    ],
+)
+def test_what_has_no_effect_is_accepted_and_said_so(patch, path):
+    session = Rig().update({"type": "realtime", **patch})
+    assert session["x_not_applied"] == [path]
+    if "turn_detection" in path:
+        assert session["audio"]["input"]["turn_detection"]["idle_timeout_ms"] is None
+
+
+@pytest.mark.parametrize("wire", ["audio/pcmu", "audio/pcma"])
+def test_telephone_formats_both_ways(wire):
+    audio = {"input": {"format": {"type": wire}}, "output": {"format": {"type": wire}}}
+    session = Rig().update({"type": "realtime", "audio": audio})
+    assert session["audio"]["input"]["format"] == {"type": wire}
+    assert session["audio"]["output"]["format"] == {"type": wire}
+
+
+@pytest.mark.parametrize("voice", ["other", {"id": "other"}])
+def test_a_voice_of_the_model(voice):
+    session = Rig().update({"type": "realtime", "audio": {"output": {"voice": voice}}})
+    assert session["audio"]["output"]["voice"] == "other"
+
+
+def test_openai_voice_names_stand_for_the_first_voice():
+    # The agents kits send one unasked; refusing it would lock them out.
+    session = Rig().update({"type": "realtime", "audio": {"output": {"voice": "ash"}}})
+    assert session["audio"]["output"]["voice"] == "ljs"
+
+
+def test_the_model_is_fixed_and_the_echo_says_which():
+    assert Rig().update({"type": "realtime", "model": "gpt-realtime"})["model"] == "omni-mini"
+
+
+def test_voice_is_frozen_once_heard():
+    rig = Rig()
+    rig.spoken_reply()
+    other = {"type": "realtime", "audio": {"output": {"voice": "other"}}}
+    error = error_of(rig.send("session.update", session=other))
+    assert error["code"] == "cannot_update_voice"
+    same = {"type": "realtime", "audio": {"output": {"voice": "ljs"}}}
+    assert rig.update(same)["audio"]["output"]["voice"] == "ljs"
+
+
+def under_input(**value):
+    return {"audio": {"input": value}}
+
+
+def under_output(**value):
+    return {"audio": {"output": value}}
+
+
+WRONG = [
+    ({"nonsense": 1}, "unknown_parameter", "session.nonsense"),
+    ({"modalities": ["text"]}, "unknown_parameter", "session.modalities"),
+    (
+        {"output_modalities": ["text", "audio"]},
+        "array_above_max_length",
+        "session.output_modalities",
+    ),
+    ({"output_modalities": []}, "array_below_min_length", "session.output_modalities"),
+    ({"output_modalities": ["smell"]}, "invalid_value", "session.output_modalities[0]"),
+    ({"instructions": 7}, "invalid_type", "session.instructions"),
+    ({"max_output_tokens": 0}, "integer_below_min_value", "session.max_output_tokens"),
+    ({"max_output_tokens": 4097}, "integer_above_max_value", "session.max_output_tokens"),
+    ({"max_output_tokens": True}, "invalid_type", "session.max_output_tokens"),
+    ({"type": "transcription"}, "invalid_value", "session.type"),
+    ({"audio": 3}, "invalid_type", "session.audio"),
+    (
+        under_input(format={"type": "audio/pcm", "rate": 16000}),
+        "invalid_value",
+        "session.audio.input.format.rate",
+    ),
+    (under_input(format={"type": "audio/ogg"}), "invalid_value", "session.audio.input.format.type"),
+    (
+        under_input(format={}),
+        "missing_required_parameter",
+        "session.audio.input.format.type",
+    ),
+    (
+        under_input(turn_detection={"type": "smart_turn"}),
+        "invalid_value",
+        "session.audio.input.turn_detection.type",
+    ),
+    (
+        under_input(turn_detection={"silence_duration_ms": 500.5}),
+        "invalid_type",
+        "session.audio.input.turn_detection.silence_duration_ms",
+    ),
+    (
+        under_input(turn_detection={"threshold": 1.5}),
+        "decimal_above_max_value",
+        "session.audio.input.turn_detection.threshold",
+    ),
+    (
+        under_input(turn_detection={"eagerness": "low"}),
+        "unknown_parameter",
+        "session.audio.input.turn_detection.eagerness",
+    ),
+    (under_output(voice="nobody"), "invalid_value", "session.audio.output.voice"),
+    (under_output(voice=7), "invalid_type", "session.audio.output.voice"),
+    (under_output(speed=2), "decimal_above_max_value", "session.audio.output.speed"),
+    (under_output(speed=1.2), "unsupported_value", "session.audio.output.speed"),
+    ({"tools": [{"type": "function", "name": "f"}]}, "unsupported_value", "session.tools"),
+    ({"tool_choice": "required"}, "unsupported_value", "session.tool_choice"),
+    ({"prompt": {"id": "p"}}, "unsupported_value", "session.prompt"),
+]
+
+
+@pytest.mark.parametrize(("patch", "code", "param"), WRONG)
+def test_a_wrong_option_is_named_and_nothing_changes(patch, code, param):
+    rig = Rig()
+    before = rig.opening[0]["session"]
+    session = {"type": "realtime", "instructions": "Changed."} | patch
+    error = error_of(rig.send("session.update", event_id="mine", session=session))
+    assert (error["code"], error["param"]) == (code, param)
+    assert (error["type"], error["event_id"]) == ("invalid_request_error", "mine")
+    assert rig.update({"type": "realtime"}) == before
+    assert rig.take_commands() == []
+
+
+def test_a_beta_name_is_told_its_new_one():
+    rig = Rig()
+    error = error_of(rig.send("session.update", session={"type": "realtime", "voice": "ljs"}))
+    assert "session.audio.output.voice" in error["message"]
+
+
+def test_an_unknown_voice_is_told_the_choices():
+    patch = {"type": "realtime", **under_output(voice="nobody")}
+    error = error_of(Rig().send("session.update", session=patch))
+    assert "'nobody'" in error["message"]
+    assert "'ljs', 'other'" in error["message"]
+
+
+def test_type_is_required_in_every_update():
+    error = error_of(Rig().send("session.update", session={"instructions": "x"}))
+    assert (error["code"], error["param"]) == ("missing_required_parameter", "session.type")
+
+
+def test_instructions_have_a_limit():
+    rig = Rig(limits=Limits(max_text_chars=10))
+    patch = {"type": "realtime", "instructions": "x" * 11}
+    error = error_of(rig.send("session.update", session=patch))
+    assert "11" in error["message"]
+    assert "10 (max_text_chars)" in error["message"]
+
+
+def test_a_text_model_promises_neither_ears_nor_voice():
+    profile = ModelProfile(model_id="t", inputs=("text",), voices=(), instructions="")
+    rig = Rig(profile=profile)
+    session = rig.opening[0]["session"]
+    assert session["output_modalities"] == ["text"]
+    assert session["audio"]["input"]["turn_detection"] is None
+    assert session["audio"]["output"]["voice"] is None
+    for patch in (
+        {"output_modalities": ["audio"]},
+        under_input(turn_detection={"type": "server_vad"}),
+    ):
+        error = error_of(rig.send("session.update", session={"type": "realtime", **patch}))
+        assert error["code"] == "unsupported_value"
+    assert error_of(rig.hear(LOUD, 100))["code"] == "unsupported_value"
+
+
+def test_turning_detection_off_in_mid_speech_keeps_the_turn():
+    rig = Rig()
+    assert kinds(rig.hear(QUIET, 200) + rig.hear(LOUD, 500)) == [
+        "input_audio_buffer.speech_started"
+    ]
+    rig.update(MANUAL)
+    rig.hear(QUIET, 1000)
+    events = rig.send("input_audio_buffer.commit")
+    assert kinds(events)[0] == "input_audio_buffer.committed"
