@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from server.errors import EngineLostError, FullError
+from server.errors import EngineLostError, FullError, NotReadyError
 from server.outbox import Outbox
 from server.translate import to_engine, to_protocol
 from streaming.engine.client import EngineClient
@@ -49,7 +49,7 @@ class Conversation:
 
         Raises:
             FullError: The engine refuses; says why.
-            EngineLostError: The engine ended meanwhile.
+            NotReadyError: The engine ended meanwhile.
         """
         await self._engine.send(
             OpenConversation(
@@ -64,7 +64,7 @@ class Conversation:
             case ConversationRefused(message=message):
                 raise FullError(message)
             case EngineFault(message=message):
-                raise EngineLostError(message)
+                raise NotReadyError(message)
             case message:
                 raise AssertionError(f"{type(message).__name__} before the conversation was opened")
 
