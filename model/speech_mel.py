@@ -1,7 +1,9 @@
-"""The 24 kHz log-mel that Token2Wav's recipe is trained on: what the DiT predicts and BigVGAN turns into sound.
+"""The 24 kHz log-mel that Token2Wav's recipe is trained on: what the DiT predicts and BigVGAN turns
+into sound.
 
-Knows: the figures of the analysis (window, hop, bins) for checkpoints trained here. The published checkpoint carries no analysis of
-its own, because inference never computes this mel; only training and measuring do.
+Knows: the figures of the analysis (window, hop, bins) for checkpoints trained here. The published
+checkpoint carries no analysis of its own, because inference never computes this mel; only training
+and measuring do.
 """
 
 import functools
@@ -19,7 +21,9 @@ FLOOR = 1e-5
 
 @functools.cache
 def mel_filterbank() -> Tensor:
-    """Returns the Slaney-style triangular filters, 0 Hz to 12 kHz, area-normalised: `[bins, window/2 + 1]` float32."""
+    """Returns the Slaney-style triangular filters, 0 Hz to 12 kHz, area-normalised: `[bins,
+    window/2 + 1]` float32.
+    """
     edges_hz = _mel_to_hz(
         np.linspace(_hz_to_mel(0.0), _hz_to_mel(SAMPLE_RATE_HZ / 2), MEL_BINS + 2)
     )
@@ -34,7 +38,8 @@ def speech_mel(samples: Tensor) -> Tensor:
     """Computes the natural-log mel magnitude of speech.
 
     Args:
-        samples: `[..., S]` float32 at 24 kHz in [-1, 1]; S a multiple of 240 gives exactly S / 240 frames.
+        samples: `[..., S]` float32 at 24 kHz in [-1, 1]; S a multiple of 240 gives exactly S / 240
+            frames.
 
     Returns:
         `[..., 80, S // 240]` float32, not below ln(1e-5).

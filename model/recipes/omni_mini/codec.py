@@ -1,12 +1,14 @@
 """Stage `codec`: one small codebook for one voice.
 
-A codec token is 40 ms: four mel frames stacked, whitened by a principal-component basis, and assigned to the nearest of 1,024 k-means
-centres. The published codec is a learned network; for a single deterministic voice this keeps all but a few percent of the variance.
-Only training needs the codec (to say which codes a recording is); synthesis goes from codes through the DiT.
+A codec token is 40 ms: four mel frames stacked, whitened by a principal-component basis, and
+assigned to the nearest of 1,024 k-means centres. The published codec is a learned network; for a
+single deterministic voice this keeps all but a few percent of the variance. Only training needs the
+codec (to say which codes a recording is); synthesis goes from codes through the DiT.
 """
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +64,9 @@ def whole_codes(samples: np.ndarray) -> Tensor:
     return torch.from_numpy(padded.astype(np.float32) / 32_768)
 
 
-def train_codec(speech: Path, *, max_frames: int = 90_000, iterations: int = 40, seed: int = 0) -> tuple[Codec, float]:
+def train_codec(
+    speech: Path, *, max_frames: int = 90_000, iterations: int = 40, seed: int = 0
+) -> tuple[Codec, float]:
     """Fits basis and centres on the first shards.
 
     Returns:
@@ -94,7 +98,9 @@ def train_codec(speech: Path, *, max_frames: int = 90_000, iterations: int = 40,
 
 
 def encode_shards(codec: Codec, speech: Path, codes: Path) -> int:
-    """Writes `NNNN.npz` (`codes` int16 concatenated, `offsets`) beside every speech shard that has none; returns how many."""
+    """Writes `NNNN.npz` (`codes` int16 concatenated, `offsets`) beside every speech shard that has
+    none; returns how many.
+    """
     codes.mkdir(parents=True, exist_ok=True)
     made = 0
     for path in sorted(speech.glob("[0-9][0-9][0-9][0-9].npz")):
@@ -105,7 +111,7 @@ def encode_shards(codec: Codec, speech: Path, codes: Path) -> int:
         audio, offsets = shard["audio"], shard["offsets"]
         rows = [
             codec.encode(speech_mel(whole_codes(audio[begin:end]))).to(torch.int16).numpy()
-            for begin, end in zip(offsets[:-1], offsets[1:], strict=True)
+            for begin, end in pairwise(offsets)
         ]
         partial = target.with_suffix(".tmp.npz")
         np.savez(partial, codes=np.concatenate(rows), offsets=np.cumsum([0, *map(len, rows)]))
@@ -116,7 +122,9 @@ def encode_shards(codec: Codec, speech: Path, codes: Path) -> int:
 
 def describe(directory: Path, left: float) -> None:
     """Writes what the codec keeps beside it."""
-    (directory / "codec.json").write_text(json.dumps({"codes": CODES, "unexplained_variance": round(left, 4)}) + "\n")
+    (directory / "codec.json").write_text(
+        json.dumps({"codes": CODES, "unexplained_variance": round(left, 4)}) + "\n"
+    )
 
 
 def _stack(mel: Tensor) -> Tensor:

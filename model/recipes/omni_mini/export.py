@@ -1,8 +1,9 @@
 """Stage `export`: trained parts to a checkpoint in the published layout.
 
-Knows how the pieces lie on disk: `config.json`, `tokenizer.json`, one safetensors file a network (each under 40 MB), `spk_dict.pt`.
-Matrices of the audio encoder and the Talker are kept as int8 with one scale a row (see `model.weights`), what is left in bfloat16 or, for
-the vocoder, float32. The Thinker's base stays in its own package; only what was trained of it ships.
+Knows how the pieces lie on disk: `config.json`, `tokenizer.json`, one safetensors file a network
+(each under 40 MB), `spk_dict.pt`. Matrices of the audio encoder and the Talker are kept as int8
+with one scale a row (see `model.weights`), what is left in bfloat16 or, for the vocoder, float32.
+The Thinker's base stays in its own package; only what was trained of it ships.
 """
 
 import json
@@ -61,14 +62,21 @@ def tokenizer_with_media(source: Tokenizer) -> Tokenizer:
             vocabulary[names[number]] = number
     data["added_tokens"] = [t for t in data["added_tokens"] if t["id"] not in names]
     renamed = Tokenizer.from_str(json.dumps(data))
-    renamed.add_special_tokens([AddedToken(names[n], special=True, normalized=False) for n in sorted(names)])
+    renamed.add_special_tokens(
+        [AddedToken(names[n], special=True, normalized=False) for n in sorted(names)]
+    )
     for name, number in ids.SPECIAL_TOKENS.items():
         assert renamed.token_to_id(name) == number, name
     return renamed
 
 
 def export(
-    target: Path, parts: Mapping[str, Mapping[str, Tensor]], tokenizer: Tokenizer, *, cond: Tensor, ref_mel: Tensor
+    target: Path,
+    parts: Mapping[str, Mapping[str, Tensor]],
+    tokenizer: Tokenizer,
+    *,
+    cond: Tensor,
+    ref_mel: Tensor,
 ) -> dict[str, int]:
     """Writes the checkpoint.
 

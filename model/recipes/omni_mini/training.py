@@ -1,10 +1,12 @@
-"""What every training stage shares: the step counter, the learning-rate schedule, the saved state and the curve.
+"""What every training stage shares: the step counter, the learning-rate schedule, the saved state
+and the curve.
 
-A run lives in one directory: `state.pt` (model, optimiser, step; written beside and renamed, so a killed run resumes from its last
-save) and `curve.jsonl` (one line a report).
+A run lives in one directory: `state.pt` (model, optimiser, step; written beside and renamed, so a
+killed run resumes from its last save) and `curve.jsonl` (one line a report).
 """
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +14,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+_log = logging.getLogger("omnilive.recipes.training")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,9 @@ class Schedule:
     def at(self, step: int) -> float:
         """Returns the learning rate of a step."""
         rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        fall = min(1.0, max(0.0, (self.steps - step) / self.decay_steps)) if self.decay_steps else 1.0
+        fall = (
+            min(1.0, max(0.0, (self.steps - step) / self.decay_steps)) if self.decay_steps else 1.0
+        )
         return self.peak * rise * fall
 
 
@@ -67,12 +73,18 @@ class Run:
     def save(self) -> None:
         """Writes the state; a reader never sees half of it."""
         partial = self.directory / "state.pt.partial"
-        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+        }
         torch.save(state, partial)
         partial.rename(self.directory / "state.pt")
         self._saved_at_s = time.monotonic()
 
-    def train(self, schedule: Schedule, losses: Callable[[int], dict[str, Tensor]], *, clip: float = 1.0) -> Iterator[int]:
+    def train(
+        self, schedule: Schedule, losses: Callable[[int], dict[str, Tensor]], *, clip: float = 1.0
+    ) -> Iterator[int]:
         """Steps the optimiser until the schedule ends.
 
         Args:
@@ -88,7 +100,7 @@ class Run:
             for group in self.optimizer.param_groups:
                 group["lr"] = schedule.at(self.step) * group.get("lr_scale", 1.0)
             found = losses(self.step)
-            found["loss"].backward()
+            torch.autograd.backward(found["loss"])
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
@@ -104,7 +116,7 @@ class Run:
         row = {"step": self.step} | {name: round(value, 5) for name, value in values.items()}
         with (self.directory / "curve.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
-        print(row, flush=True)
+        _log.info("%s", row)
 
     def _note(self, values: dict[str, float]) -> None:
         for name, value in values.items():

@@ -20,12 +20,19 @@ def prompt_ids(tokenizer: Tokenizer, question: str) -> list[int]:
     segments = (f"system\n{SYSTEM_PROMPT}", f"user\n{question or _NO_QUESTION}")
     out: list[int] = []
     for segment in segments:
-        out += [ids.IM_START, *tokenizer.encode(segment).ids, ids.IM_END, *tokenizer.encode("\n").ids]
+        out += [
+            ids.IM_START,
+            *tokenizer.encode(segment).ids,
+            ids.IM_END,
+            *tokenizer.encode("\n").ids,
+        ]
     return [*out, ids.IM_START, *tokenizer.encode("assistant\n").ids]
 
 
 @torch.inference_mode()
-def compute_vectors(thinker: Thinker, tokenizer: Tokenizer, examples: Sequence[Example], *, batch: int = 24) -> list[Vectors]:
+def compute_vectors(
+    thinker: Thinker, tokenizer: Tokenizer, examples: Sequence[Example], *, batch: int = 24
+) -> list[Vectors]:
     """Runs the Thinker over every conversation, teacher-forced.
 
     Returns:
@@ -36,14 +43,18 @@ def compute_vectors(thinker: Thinker, tokenizer: Tokenizer, examples: Sequence[E
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
         prompts = [prompt_ids(tokenizer, examples[i].question) for i in chosen]
-        rows = [torch.tensor(p + examples[i].token_ids) for p, i in zip(prompts, chosen, strict=True)]
+        rows = [
+            torch.tensor(p + examples[i].token_ids) for p, i in zip(prompts, chosen, strict=True)
+        ]
         padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
         embeds = thinker.embed(padded)
         positions = torch.arange(padded.shape[1]).expand(3, len(chosen), -1)
         vectors = embeds + thinker.model(embeds, positions)  # [B, T, D]
         for row, prompt, ids_row, index in zip(vectors, prompts, rows, chosen, strict=True):
             kept = row[: len(ids_row)].to(torch.bfloat16)
-            found[index] = Vectors(prompt=kept[: len(prompt)].clone(), reply=kept[len(prompt) :].clone())
+            found[index] = Vectors(
+                prompt=kept[: len(prompt)].clone(), reply=kept[len(prompt) :].clone()
+            )
     return [vectors for vectors in found if vectors is not None]
 
 
