@@ -131,7 +131,7 @@ def write_questions(writer: Writer, *, count: int, seed: int = 1) -> list[str]:
 
 
 def write_replies(writer: Writer, questions: Sequence[str]) -> list[tuple[str, str, bool]]:
-    """Runs the stage; a file already there is left."""
+    """Returns `(question, reply, finished)`: greedy answers, cut at `REPLY_TOKENS`."""
     prompts = [prompt_ids(writer.tokenizer, question) for question in questions]
     tokens = writer.write(prompts, _REPLY_SAMPLING, most=REPLY_TOKENS)
     return [
