@@ -29,6 +29,8 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "spk_dict.pt"]
 # Constants that follow from the config; older files of the library stored some of them.
 _CONSTANTS = (".inv_freq", ".filter")
+# Our own checkpoints keep large matrices as int8 beside float32 scales, one a row, under this name.
+INT8_SCALE = ".int8_scale"
 _LISTED = 20  # names a message shows of each kind
 
 
@@ -80,6 +82,7 @@ class TensorFiles:
     def __init__(self, directory: Path) -> None:
         self._stack = ExitStack()
         self._file_of: dict[str, Any] = {}
+        self._scale_of: dict[str, Any] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         try:
             for path in _tensor_files(directory):
@@ -95,9 +98,12 @@ class TensorFiles:
         self._stack.close()
 
     def read(self, name: str) -> Tensor:
-        """The tensor `name`, on the CPU."""
+        """The tensor `name`, on the CPU; one kept as int8 comes back as float32."""
         tensor: Tensor = self._file_of[name].get_tensor(name)
-        return tensor
+        if name not in self._scale_of:
+            return tensor
+        scale: Tensor = self._scale_of[name].get_tensor(name + INT8_SCALE)
+        return tensor.float() * scale.reshape(-1, *[1] * (tensor.ndim - 1))
 
     def _open(self, path: Path) -> None:
         try:
@@ -105,6 +111,9 @@ class TensorFiles:
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"cannot read {path}: {error}") from error
         for name in file.keys():  # noqa: SIM118 - not a mapping
+            if name.endswith(INT8_SCALE):
+                self._scale_of[name.removesuffix(INT8_SCALE)] = file
+                continue
             if name in self._file_of:
                 raise CheckpointError(f"{path} repeats the tensor {name}")
             self._file_of[name] = file
@@ -142,6 +151,23 @@ class Tensors:
     def read(self, name: str) -> Tensor:
         """The tensor `name`."""
         return self._tensors[name]
+
+
+class Selected:
+    """The tensors of a source whose names pass.
+
+    Args:
+        source: all of them.
+        keep: says of a name whether it passes.
+    """
+
+    def __init__(self, source: TensorSource, keep: Callable[[str], bool]) -> None:
+        self._source = source
+        self.shapes = {name: shape for name, shape in source.shapes.items() if keep(name)}
+
+    def read(self, name: str) -> Tensor:
+        """The tensor `name`."""
+        return self._source.read(name)
 
 
 class EmptyWeights(TorchFunctionMode):

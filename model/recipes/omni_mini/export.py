@@ -16,6 +16,7 @@ from tokenizers import AddedToken, Tokenizer
 from torch import Tensor
 
 from model.recipes.omni_mini import ids, shape
+from model.weights import INT8_SCALE
 
 SPEAKER = "Joe"
 _INT8_PREFIXES = ("thinker.audio_tower.", "talker.", "thinker_delta.")
@@ -43,7 +44,7 @@ def pack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         matrix = tensor.ndim >= 2 and tensor.numel() >= _MIN_INT8_ELEMENTS
         if tensor.is_floating_point() and matrix and name.startswith(_INT8_PREFIXES):
-            packed[name], packed[f"{name}.int8_scale"] = quantise_rows(tensor)
+            packed[name], packed[name + INT8_SCALE] = quantise_rows(tensor)
         elif tensor.is_floating_point() and not name.startswith(_FLOAT32_PREFIXES):
             packed[name] = tensor.to(torch.bfloat16).contiguous()
         else:
