@@ -41,9 +41,9 @@ from streaming.engine.messages import (
     UserAudioStart,
     UserAudioStop,
 )
-from streaming.engine.prompt import Prompt
 from streaming.engine.replies import Replies
 from streaming.engine.scheduler import Scheduler
+from streaming.engine.template import Template
 from streaming.engine.timeline import Item, Timeline
 from streaming.errors import BadPartError, ConversationError, ItemStateError, RefusedError
 
@@ -62,7 +62,7 @@ class Commands:
         conversations: dict[str, Conversation],
         *,
         memory: Memory,
-        prompt: Prompt,
+        template: Template,
         listener: Listener,
         replies: Replies,
         scheduler: Scheduler,
@@ -74,7 +74,7 @@ class Commands:
     ) -> None:
         self._conversations = conversations
         self._memory = memory
-        self._prompt = prompt
+        self._template = template
         self._listener = listener
         self._replies = replies
         self._scheduler = scheduler
@@ -137,9 +137,9 @@ class Commands:
                 code = "unknown_voice"
                 raise RefusedError(f"no voice {voice!r}; voices: {', '.join(self._voices)}")
             self._scheduler.admit(len(self._conversations))
-            system = self._prompt.system(command.instructions or self._default_instructions)
+            system = self._template.system(command.instructions or self._default_instructions)
             timeline = Timeline(
-                system, self._prompt.answer_open, capacity_tokens=self._memory.capacity_tokens
+                system, self._template.answer_open, capacity_tokens=self._memory.capacity_tokens
             )
             self._conversations[name] = Conversation(
                 conversation_id=name,
@@ -180,7 +180,7 @@ class Commands:
         self._hurry(conversation, BLOCK_TARGET_S)
         match command:
             case UserAudioStart(item_id=item_id):
-                item = Item(item_id, "user", self._prompt.spoken_open, complete=False)
+                item = Item(item_id, "user", self._template.spoken_open, complete=False)
                 self._cut(conversation, conversation.timeline.insert(item))
                 self._listener.start(conversation, item)
             case UserAudio(item_id=item_id, pcm=pcm):
@@ -201,7 +201,7 @@ class Commands:
             case TruncateItem(item_id=item_id, audio_end_ms=end_ms):
                 self._replies.truncate(conversation, item_id, end_ms)
             case UpdateInstructions(instructions=text):
-                system = self._prompt.system(text or self._default_instructions)
+                system = self._template.system(text or self._default_instructions)
                 self._cut(conversation, conversation.timeline.set_system(system))
                 conversation.system = system
             case Respond():
@@ -220,9 +220,9 @@ class Commands:
         for part in spoken:
             samples_of(part.pcm)
         if spoken:
-            item = Item(command.item_id, "user", [self._prompt.user_open], complete=False)
+            item = Item(command.item_id, "user", [self._template.user_open], complete=False)
         else:
-            item = Item(command.item_id, command.role, self._prompt.typed(command.role, texts))
+            item = Item(command.item_id, command.role, self._template.typed(command.role, texts))
         timeline = conversation.timeline
         self._cut(conversation, timeline.insert(item, command.previous_item_id))
         if spoken:

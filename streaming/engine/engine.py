@@ -19,6 +19,7 @@ from streaming.engine.agenda import Agenda
 from streaming.engine.clock import Clock, monotonic_s
 from streaming.engine.commands import Commands
 from streaming.engine.conversation import Conversation
+from streaming.engine.decoding import Decoding
 from streaming.engine.hearing import Listener
 from streaming.engine.memory import Finish, Memory
 from streaming.engine.messages import (
@@ -30,7 +31,6 @@ from streaming.engine.messages import (
     ResponseError,
     TranscriptFailed,
 )
-from streaming.engine.prompt import Prompt
 from streaming.engine.reading import Reader
 from streaming.engine.replies import Replies
 from streaming.engine.scheduler import (
@@ -41,13 +41,13 @@ from streaming.engine.scheduler import (
 )
 from streaming.engine.settings import EngineSettings
 from streaming.engine.speaking import Speaker
+from streaming.engine.template import Template
 from streaming.engine.transcribing import Transcriber
 from streaming.errors import ConversationError
 
 logger = logging.getLogger("omnilive.engine")
 
 PREFILL_TOKENS = 256
-MAX_CODES = 4096
 
 
 class Engine:
@@ -69,41 +69,50 @@ class Engine:
         self._clock = clock
         self._conversations: dict[str, Conversation] = {}
         context = settings.context_tokens or model.config.thinker.text.max_position_embeddings
+        codes_per_s = model.config.token2wav.codes_per_second
+        # A Talker that asks for text says one code more for each of its tokens: room for as many.
+        max_codes = 2 * int(settings.max_speech_s * codes_per_s)
         self._memory = Memory(
             model,
             slots=settings.max_conversations,
             capacity_tokens=context,
-            speech_codes=MAX_CODES + 2,
+            speech_codes=max_codes + 2,
         )
-        prompt = Prompt(model)
-        ends = frozenset({prompt.end_id})
+        template = Template(model)
+        ends = frozenset({template.end_id})
         self._scheduler = Scheduler(
             SchedulerConfig(
                 max_conversations=settings.max_conversations,
                 first_packet_target_s=settings.first_packet_target_s,
             )
         )
+        decoding = Decoding(model, self._memory, max_rows=settings.max_conversations)
         self._reader = Reader(
-            model, self._memory, ends=ends, prefill_tokens=PREFILL_TOKENS, emit=self.outbox.append
+            model,
+            self._memory,
+            decoding,
+            ends=ends,
+            prefill_tokens=PREFILL_TOKENS,
+            emit=self.outbox.append,
         )
-        self._speaker = Speaker(model, self._memory, emit=self.outbox.append, clock=clock)
-        self._listener = Listener(model, prompt, cut=self._cut)
+        self._speaker = Speaker(model, self._memory, decoding, emit=self.outbox.append, clock=clock)
+        self._listener = Listener(model, template, cut=self._cut)
         self._replies = Replies(
             model,
             self._memory,
-            prompt,
-            max_codes=MAX_CODES,
+            template,
+            max_codes=max_codes,
             seed=settings.seed,
             emit=self.outbox.append,
             clock=clock,
         )
         self._transcriber = Transcriber(
-            model, self._memory, prompt, self._reader, ends=ends, prefill_tokens=PREFILL_TOKENS
+            model, self._memory, template, self._reader, ends=ends, prefill_tokens=PREFILL_TOKENS
         )
         self._commands = Commands(
             self._conversations,
             memory=self._memory,
-            prompt=prompt,
+            template=template,
             listener=self._listener,
             replies=self._replies,
             scheduler=self._scheduler,

@@ -22,7 +22,7 @@ from model.omni import OmniModel
 from streaming.engine.conversation import Conversation
 from streaming.engine.memory import Finish
 from streaming.engine.messages import AudioPart, TextPart
-from streaming.engine.prompt import Prompt
+from streaming.engine.template import Template
 from streaming.engine.timeline import Item, Piece
 from streaming.errors import BadPartError
 
@@ -73,15 +73,15 @@ class Listener:
 
     Args:
         model: the audio encoder and its features.
-        prompt: what opens and closes an item.
+        template: what opens and closes an item.
         cut: told from which position on a conversation's cache no longer holds.
     """
 
-    def __init__(self, model: OmniModel, prompt: Prompt, *, cut: Cut) -> None:
+    def __init__(self, model: OmniModel, template: Template, *, cut: Cut) -> None:
         audio = model.config.thinker.audio
         self._tower = model.thinker.audio_tower
         self._log_mel = LogMel(audio.num_mel_bins, audio.block_frames)
-        self._prompt = prompt
+        self._template = template
         self._cut = cut
 
     def start(self, conversation: Conversation, item: Item) -> Hearing:
@@ -144,20 +144,20 @@ class Listener:
         return [] if hearing.guessed else self._log_mel.peek(hearing.mel)
 
     def _finish(self, conversation: Conversation, hearing: Hearing, encoded: list[Tensor]) -> None:
-        pieces = [self._prompt.audio(vectors) for vectors in encoded if len(vectors)]
+        pieces = [self._template.audio(vectors) for vectors in encoded if len(vectors)]
         if hearing.blocks:
             self._extend(conversation, hearing, pieces)
             for _ in encoded:
                 hearing.blocks.popleft()
         elif hearing.phase is Phase.PAUSED:
-            closing = [*pieces, self._prompt.audio_close, self._prompt.user_close]
+            closing = [*pieces, self._template.audio_close, self._template.user_close]
             self._extend(conversation, hearing, closing, speculative=True)
             hearing.guessed = True
             self._cut(conversation, conversation.timeline.expect_answer(True))
         elif hearing.guessed:
             self._complete(conversation, hearing)
         else:
-            following = [self._prompt.audio_close, *self._next_parts(hearing)]
+            following = [self._template.audio_close, *self._next_parts(hearing)]
             self._extend(conversation, hearing, [*pieces, *following])
             if not hearing.blocks and not len(hearing.mel.pending):
                 self._complete(conversation, hearing)
@@ -170,11 +170,11 @@ class Listener:
             if isinstance(part, AudioPart) and part.pcm:
                 hearing.mel = self._log_mel.init_state()
                 self._push(hearing, part.pcm)
-                return [*pieces, self._prompt.audio_open]
+                return [*pieces, self._template.audio_open]
             if isinstance(part, TextPart):
-                pieces.append(self._prompt.text(part.text))
+                pieces.append(self._template.text(part.text))
         hearing.mel = self._log_mel.init_state()
-        return [*pieces, self._prompt.user_close]
+        return [*pieces, self._template.user_close]
 
     def _complete(self, conversation: Conversation, hearing: Hearing) -> None:
         hearing.item.speculative = 0

@@ -35,18 +35,19 @@ class Memory:
     ) -> None:
         weight = model.thinker.lm_head.weight
         self.capacity_tokens = capacity_tokens
-        # The slot behind the conversations' is for side passes (transcripts).
+        # The slot behind the conversations' is for side passes (transcripts); the last one is left
+        # to the unused rows of captured steps (`model.cuda_graphs`).
         self.scratch = slots
         self.thinker = KVCache(
             model.config.thinker.text,
-            slots=slots + 1,
+            slots=slots + 2,
             capacity_tokens=capacity_tokens,
             dtype=weight.dtype,
             device=weight.device,
         )
         self.talker = KVCache(
             model.config.talker.decoder,
-            slots=slots,
+            slots=slots + 1,
             capacity_tokens=capacity_tokens + speech_codes,
             dtype=weight.dtype,
             device=weight.device,

@@ -15,6 +15,7 @@ from torch import Tensor
 from model.omni import OmniModel
 from model.thinker import talker_vectors
 from streaming.engine.conversation import Conversation
+from streaming.engine.decoding import Decoding
 from streaming.engine.memory import Finish, Memory, pad_rows, positions_from
 from streaming.engine.messages import TextDelta
 from streaming.engine.reply import Reply
@@ -27,6 +28,7 @@ class Reader:
     Args:
         model: the networks.
         memory: their caches.
+        decoding: single steps.
         ends: tokens that end a reply.
         prefill_tokens: positions of one conversation in one pass, so that a long prompt does not
             hold up those who are playing.
@@ -37,6 +39,7 @@ class Reader:
         self,
         model: OmniModel,
         memory: Memory,
+        decoding: Decoding,
         *,
         ends: frozenset[int],
         prefill_tokens: int,
@@ -44,6 +47,7 @@ class Reader:
     ) -> None:
         self._model = model
         self._memory = memory
+        self._decoding = decoding
         self._ends = ends
         self._prefill_tokens = prefill_tokens
         self._emit = emit
@@ -128,13 +132,10 @@ class Reader:
     def _feed(self, conversations: Sequence[Conversation]) -> tuple[Tensor, Tensor]:
         """Appends the last token of each reply -> Talker vectors [B, D], hidden states [B, D]."""
         slots = [c.slot for c in conversations]
-        starts = [self._memory.length(slot) for slot in slots]
         tokens = torch.tensor([reply_of(c).tokens[-1] for c in conversations], device=self._device)
-        embeds = self._model.thinker.embed(tokens)[:, None]  # [B, 1, D]
-        hidden = self._model.thinker.step(
-            embeds, positions_from(starts, 1, self._device), self._memory.thinker, slots
-        )
-        return (embeds + hidden)[:, 0], hidden[:, 0]
+        embeds = self._model.thinker.embed(tokens)  # [B, D]
+        hidden = self._decoding.thinker(embeds, slots)
+        return embeds + hidden, hidden.clone()
 
     def _decoded(
         self,

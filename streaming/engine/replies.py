@@ -13,7 +13,6 @@ from model.omni import OmniModel
 from model.sampling import Sampler
 from streaming.engine.clock import Clock
 from streaming.engine.conversation import Conversation, Given
-from streaming.engine.heard import HeardMap
 from streaming.engine.hearing import Phase
 from streaming.engine.memory import Memory
 from streaming.engine.messages import (
@@ -24,11 +23,10 @@ from streaming.engine.messages import (
     ResponseStatus,
     Usage,
 )
-from streaming.engine.prompt import Prompt
 from streaming.engine.reading import reply_of
 from streaming.engine.reply import Marks, Reply
-from streaming.engine.speaking import Speech
-from streaming.engine.text_stream import TextStream
+from streaming.engine.speaking import begin_speech
+from streaming.engine.template import Template
 from streaming.engine.timeline import Item
 from streaming.errors import ItemStateError, RefusedError
 
@@ -39,7 +37,7 @@ class Replies:
     Args:
         model: voices, sampling and rates.
         memory: the caches that are cut with the history.
-        prompt: how an answer stands in the prompt.
+        template: how an answer stands in the prompt.
         max_codes: Talker steps of one reply.
         seed: of all random draws, together with the response's id.
         emit: takes what is to be told.
@@ -50,7 +48,7 @@ class Replies:
         self,
         model: OmniModel,
         memory: Memory,
-        prompt: Prompt,
+        template: Template,
         *,
         max_codes: int,
         seed: int,
@@ -59,7 +57,7 @@ class Replies:
     ) -> None:
         self._model = model
         self._memory = memory
-        self._prompt = prompt
+        self._template = template
         self._max_codes = max_codes
         self._seed = seed
         self._emit = emit
@@ -84,10 +82,12 @@ class Replies:
         conversation.reply = Reply(
             response_id=asked.response_id,
             item=item,
-            speech=self._speech(voice, seed) if "audio" in asked.modalities else None,
+            speech=begin_speech(self._model, voice, seed=seed, max_codes=self._max_codes)
+            if "audio" in asked.modalities
+            else None,
             max_tokens=min(room, asked.max_output_tokens or room),
             marks=Marks(asked_s=self._clock()),
-            text=TextStream(self._prompt.decode),
+            text=self._template.stream(),
             sampler=Sampler(
                 self._model.config.omnilive.thinker_sampling,
                 vocab_size=self._model.config.thinker.text.vocab_size,
@@ -103,9 +103,9 @@ class Replies:
         item = timeline.begin_answer(asked.item_id)
         try:
             if asked.instructions is not None:
-                system = self._prompt.system(asked.instructions)
+                system = self._template.system(asked.instructions)
                 self._memory.cut(conversation.slot, timeline.set_system(system))
-            room = timeline.room - len(self._prompt.answer_close)
+            room = timeline.room - len(self._template.answer_close)
             if room < 1:
                 raise RefusedError(f"the context of {self._memory.capacity_tokens} tokens is full")
         except RefusedError:
@@ -178,11 +178,11 @@ class Replies:
         tokens = given.tokens[:kept_tokens]
         conversation.given[item_id] = Given(given.response_id, tokens, given.heard)
         timeline = conversation.timeline
-        cut = timeline.rewrite(timeline.item(item_id), self._prompt.answer(tokens))
+        cut = timeline.rewrite(timeline.item(item_id), self._template.answer(tokens))
         self._memory.cut(conversation.slot, cut)
 
     def _tell_truncated(self, conversation: Conversation, item_id: str) -> None:
-        text = self._prompt.decode(conversation.given[item_id].tokens)
+        text = self._template.decode(conversation.given[item_id].tokens)
         self._emit(
             ItemTruncated(conversation_id=conversation.conversation_id, item_id=item_id, text=text)
         )
@@ -191,28 +191,6 @@ class Replies:
         if replaced:
             cut = conversation.timeline.set_system(conversation.system)
             self._memory.cut(conversation.slot, cut)
-
-    def _speech(self, voice: str, seed: int) -> Speech:
-        model = self._model
-        talker, extras = model.config.talker, model.config.omnilive
-        speaker = model.speakers[voice]
-        return Speech(
-            feed=talker_feed(model, speaker),
-            sampler=Sampler(
-                extras.talker_sampling,
-                vocab_size=talker.decoder.vocab_size,
-                seed=seed,
-                seen=codec_prompt(talker),
-                forbidden=(talker.tts_codec_start_token_id,),
-            ),
-            sound=model.token2wav.init_state(speaker, seed),
-            heard=HeardMap(
-                codes_per_s=model.config.token2wav.codes_per_second,
-                lead_tokens=extras.talker_text_lead_tokens,
-                asks=extras.talker_text_advance_token_id is not None,
-            ),
-            max_codes=self._max_codes,
-        )
 
     def _usage(self, conversation: Conversation) -> Usage:
         timeline = conversation.timeline

@@ -17,11 +17,11 @@ from streaming.engine.messages import (
     Usage,
 )
 from streaming.engine.scheduler import Playout, Stage
-from streaming.engine.text_stream import TextStream
 from streaming.engine.timeline import Item
 
 if TYPE_CHECKING:
     from model.sampling import Sampler
+    from model.tokenizer import TextStream
     from streaming.engine.speaking import Speech
 
 

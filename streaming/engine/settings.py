@@ -14,7 +14,10 @@ from typing import Self
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """Settings of one engine process; None leaves the choice to the checkpoint or the machine."""
+    """Settings of one engine process; None leaves the choice to the checkpoint or the machine.
+
+    `max_speech_s` bounds the sound of one reply: a Talker that does not stop is cut short there.
+    """
 
     model: str | None = None
     device: str = "cpu"
@@ -22,6 +25,7 @@ class EngineSettings:
     threads: int | None = None
     max_conversations: int = 4
     context_tokens: int | None = None
+    max_speech_s: float = 120.0
     first_packet_target_s: float = 0.3
     seed: int = 0
 
@@ -45,6 +49,7 @@ class EngineSettings:
         parser.add_argument("--threads", type=int, help="torch threads; none: one for each core")
         parser.add_argument("--max-conversations", type=int, default=default.max_conversations)
         parser.add_argument("--context-tokens", type=int, help="positions of one conversation")
+        parser.add_argument("--max-speech-s", type=float, default=default.max_speech_s)
         parser.add_argument(
             "--first-packet-target-s", type=float, default=default.first_packet_target_s
         )

@@ -20,6 +20,7 @@ from model.talker import TalkerFeed
 from model.token2wav import Token2WavState
 from streaming.engine.clock import Clock
 from streaming.engine.conversation import Conversation
+from streaming.engine.decoding import Decoding
 from streaming.engine.heard import HeardMap
 from streaming.engine.memory import Finish, Memory, pad_rows, positions_from
 from streaming.engine.messages import AudioDelta
@@ -118,12 +119,14 @@ class Speaker:
         self,
         model: OmniModel,
         memory: Memory,
+        decoding: Decoding,
         *,
         emit: Callable[[AudioDelta], None],
         clock: Clock,
     ) -> None:
         self._model = model
         self._memory = memory
+        self._decoding = decoding
         self._emit = emit
         self._clock = clock
         self._end_id = model.config.talker.tts_codec_end_token_id
@@ -138,20 +141,23 @@ class Speaker:
         slots = [c.slot for c in conversations]
         speeches = [speech_of(c) for c in conversations]
         rows = [speech.next_input() for speech in speeches]
-        counts = [len(row) for row in rows]
-        inputs = pad_rows(rows)
-        starts = [self._memory.talker.lengths[slot] for slot in slots]
-        logits = self._model.talker.step(
-            inputs,
-            positions_from(starts, inputs.shape[1], self._device),
-            self._memory.talker,
-            slots,
-            counts,
-        )
+        if all(len(row) == 1 for row in rows):
+            last = self._decoding.talker(torch.cat(rows), slots)  # [B, vocab]
+        else:
+            last = self._open(rows, slots)
         return [
-            partial(self._draw, speech, row[count - 1])
-            for speech, row, count in zip(speeches, logits, counts, strict=True)
+            partial(self._draw, speech, logits)
+            for speech, logits in zip(speeches, last, strict=True)
         ]
+
+    def _open(self, rows: list[Tensor], slots: list[int]) -> Tensor:
+        """A step in which some speech begins, with two positions -> logits [B, vocab]."""
+        inputs = pad_rows(rows)  # [B, 2, D]
+        starts = [self._memory.talker.lengths[slot] for slot in slots]
+        positions = positions_from(starts, inputs.shape[1], self._device)
+        counts = [len(row) for row in rows]
+        logits = self._model.talker.step(inputs, positions, self._memory.talker, slots, counts)
+        return torch.stack([row[count - 1] for row, count in zip(logits, counts, strict=True)])
 
     def _draw(self, speech: Speech, logits: Tensor) -> None:
         speech.drew(speech.sampler.draw(logits), self._end_id)
@@ -194,6 +200,30 @@ class Speaker:
                     pcm=to_int16(samples),
                 )
             )
+
+
+def begin_speech(model: OmniModel, voice: str, *, seed: int, max_codes: int) -> Speech:
+    """Sets up the spoken side of a reply.
+
+    Args:
+        model: the networks.
+        voice: one of its speakers.
+        seed: of the codes drawn and of the sound's noise.
+        max_codes: Talker steps after which the speech is cut short.
+    """
+    extras = model.config.omnilive
+    speaker = model.speakers[voice]
+    return Speech(
+        feed=model.talker_feed(speaker),
+        sampler=model.talker_sampler(seed),
+        sound=model.token2wav.init_state(speaker, seed),
+        heard=HeardMap(
+            codes_per_s=model.config.token2wav.codes_per_second,
+            lead_tokens=extras.talker_text_lead_tokens,
+            asks=extras.talker_text_advance_token_id is not None,
+        ),
+        max_codes=max_codes,
+    )
 
 
 def speech_of(conversation: Conversation) -> Speech:

@@ -16,8 +16,8 @@ from model.omni import OmniModel
 from streaming.engine.conversation import Conversation
 from streaming.engine.memory import Memory, positions_from
 from streaming.engine.messages import InputTranscript, TranscriptFailed
-from streaming.engine.prompt import Prompt
 from streaming.engine.reading import Reader
+from streaming.engine.template import Template
 from streaming.engine.timeline import Piece
 from streaming.errors import ConversationError, RefusedError
 
@@ -46,7 +46,7 @@ class Transcriber:
         self,
         model: OmniModel,
         memory: Memory,
-        prompt: Prompt,
+        template: Template,
         reader: Reader,
         *,
         ends: frozenset[int],
@@ -54,7 +54,7 @@ class Transcriber:
     ) -> None:
         self._model = model
         self._memory = memory
-        self._prompt = prompt
+        self._template = template
         self._reader = reader
         self._ends = ends
         self._prefill_tokens = prefill_tokens
@@ -132,12 +132,12 @@ class Transcriber:
         prompt = self._model.config.omnilive.transcribe_prompt
         assert prompt is not None, "a transcript without a prompt"
         return [
-            self._prompt.system(prompt),
-            *self._prompt.spoken_open,
+            self._template.system(prompt),
+            *self._template.spoken_open,
             *sound,
-            self._prompt.audio_close,
-            self._prompt.user_close,
-            self._prompt.answer_open,
+            self._template.audio_close,
+            self._template.user_close,
+            self._template.answer_open,
         ]
 
     def _advance(self, running: Transcript) -> str | None:
@@ -157,4 +157,4 @@ class Transcriber:
             running.tokens.append(token)
             if len(running.tokens) < running.max_tokens:
                 return None
-        return self._prompt.decode(running.tokens).strip()
+        return self._template.decode(running.tokens).strip()

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from model.chat import Chat
 from model.omni import OmniModel
+from model.tokenizer import TextStream
 from streaming.engine.messages import Role
 from streaming.engine.timeline import Piece
 
 
-class Prompt:
+class Template:
     """Makes pieces for one checkpoint."""
 
     def __init__(self, model: OmniModel) -> None:
@@ -42,7 +43,7 @@ class Prompt:
 
     def text(self, text: str) -> Piece:
         """Plain text; what looks like a control token in it is text as well."""
-        return Piece(tuple(self._tokenizer.encode(text)))
+        return Piece(tuple(self._chat.text(text)))
 
     def audio(self, vectors: Tensor) -> Piece:
         """What the encoder made of a block, [n, D]."""
@@ -50,14 +51,8 @@ class Prompt:
 
     def typed(self, role: Role, texts: Sequence[str]) -> list[Piece]:
         """A whole typed message of any role."""
-        if role == "system":
-            return [self.system("".join(texts))]
-        opening, closing = (
-            (self.user_open, self.user_close)
-            if role == "user"
-            else (self.answer_open, self.answer_close)
-        )
-        return [opening, *map(self.text, texts), closing]
+        opening, closing = self._chat.opening(role), self._chat.closing()
+        return [Piece(tuple(opening)), *map(self.text, texts), Piece(tuple(closing))]
 
     def answer(self, tokens: Sequence[int]) -> list[Piece]:
         """A whole answer that the model gave; one without tokens was never said."""
@@ -67,4 +62,8 @@ class Prompt:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Token ids back to text."""
-        return self._tokenizer.decode(list(tokens))
+        return self._tokenizer.decode(tokens)
+
+    def stream(self) -> TextStream:
+        """Token ids to text as they come."""
+        return TextStream(self._tokenizer)
