@@ -1,0 +1,1 @@
+"""How well omni-mini speaks and hears, measured by an independent recogniser and never tuned on."""

@@ -1,0 +1,121 @@
+"""`eval speech-in`: is a spoken question answered as the typed one is?
+
+Knows the measure: held-out questions in a voice never trained on, and the share whose answer says
+the key word of the answer to the same question typed. Does not know whether either answer is true.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+
+from model.generate import write
+from model.omni import OmniModel
+from model.prompt import Audio, Message, Part, PromptBuilder, Text
+from model.recipes.omni_mini.evaluate.key_word import agrees, key_word
+from model.recipes.omni_mini.hearing_data import HELD_OUT_VOICE, Synthesiser
+
+REPLY_TOKENS = 32
+_EAR_RATE_HZ = 16_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """One question: the two answers, what the model says it heard, and whether the answers agree."""
+
+    question: str
+    typed_reply: str
+    spoken_reply: str
+    transcript: str
+    key_word: str | None
+    agrees: bool
+
+
+class Listener:
+    """Asks one checkpoint the same thing typed and spoken."""
+
+    def __init__(self, model: OmniModel) -> None:
+        self._model = model
+        self._builder = PromptBuilder(model.config, model.tokenizer, as_streamed=True)
+
+    def answer(self, part: Part) -> str:
+        """Returns the answer to one user message."""
+        return self._write([Message(role="user", parts=[part])])
+
+    def transcribe(self, samples: torch.Tensor) -> str:
+        """Returns what the model says it heard in `[S]` float32 16 kHz samples."""
+        prompt = self._model.config.omnilive.transcribe_prompt or ""
+        system = Message(role="system", parts=[Text(text=prompt)])
+        return self._write([system, Message(role="user", parts=[Audio(samples=samples)])])
+
+    def _write(self, messages: Sequence[Message]) -> str:
+        prompt = self._builder.build(messages)
+        written = write(self._model, prompt, max_tokens=REPLY_TOKENS)
+        return " ".join(self._model.tokenizer.decode(written.text_ids).split())
+
+
+def ask_aloud(
+    model: OmniModel,
+    questions: Sequence[str],
+    *,
+    voice: str = HELD_OUT_VOICE,
+    progress: Callable[[int, Heard], None] | None = None,
+) -> list[Heard]:
+    """Asks every question typed and in `voice`.
+
+    Args:
+        model: The checkpoint under test.
+        questions: Held out from training.
+        voice: Never trained on; see `hearing_data`.
+        progress: Called after each.
+    """
+    listener, synthesiser, rng = Listener(model), Synthesiser(), random.Random(0)
+    found: list[Heard] = []
+    for number, question in enumerate(questions):
+        sound = synthesiser.speak(voice, question, rng).astype(np.float32) / 32_768
+        samples = torch.from_numpy(sound)
+        typed = listener.answer(Text(text=question))
+        spoken = listener.answer(Audio(samples=samples))
+        found.append(
+            Heard(
+                question=question,
+                typed_reply=typed,
+                spoken_reply=spoken,
+                transcript=listener.transcribe(samples),
+                key_word=key_word(question, typed),
+                agrees=agrees(question, typed, spoken),
+            )
+        )
+        if progress:
+            progress(number, found[-1])
+    return found
+
+
+def hear_recordings(
+    model: OmniModel, paths: Sequence[Path], *, most_s: float
+) -> list[tuple[str, str, str]]:
+    """Plays human recordings to the model.
+
+    Args:
+        model: The checkpoint under test.
+        paths: Sound files of any rate.
+        most_s: Only so much of each is played.
+
+    Returns:
+        `(file name, transcript, answer)` of each.
+    """
+    listener = Listener(model)
+    found = []
+    for path in paths:
+        sound, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+        mono = soxr.resample(sound.mean(axis=1), rate_hz, _EAR_RATE_HZ)
+        played = mono[: int(most_s * _EAR_RATE_HZ)]
+        samples = torch.from_numpy(np.ascontiguousarray(played, np.float32))
+        answer = listener.answer(Audio(samples=samples))
+        found.append((path.name, listener.transcribe(samples), answer))
+    return found
