@@ -6,9 +6,16 @@ says the other's key word.
 
 import re
 
-_FUNCTION_WORDS = frozenset(
-    ["a", "an", "the", "is", "are", "was", "were", "be", "been", "being", "am", "of", "to", "in", "on", "at", "for", "and", "or", "but", "if", "so", "as", "by", "it", "its", "that", "this", "these", "those", "with", "from", "you", "your", "i", "my", "me", "we", "our", "they", "their", "he", "his", "she", "her", "there", "here", "have", "has", "had", "do", "does", "did", "can", "could", "will", "would", "shall", "should", "may", "might", "must", "not", "no", "yes", "what", "which", "who", "whom", "how", "when", "where", "why", "very", "more", "most", "than", "then", "some", "any", "all", "also", "about", "into", "out", "up", "over", "such", "one", "known", "called", "often", "like", "used", "just", "only", "other", "many", "much", "s", "t", "re", "ve", "ll", "d", "m", "sorry", "assistant", "voice", "sure", "question", "sentence", "short", "answer", "help", "please", "thank", "thanks"]
+_WORDS = (
+    "a an the is are was were be been being am of to in on at for and or but if so as by it "
+    "its that this these those with from you your i my me we our they their he his she her "
+    "there here have has had do does did can could will would shall should may might must not "
+    "no yes what which who whom how when where why very more most than then some any all also "
+    "about into out up over such one known called often like used just only other many much s "
+    "t re ve ll d m sorry assistant voice sure question sentence short answer help please "
+    "thank thanks "
 )
+_FUNCTION_WORDS = frozenset(_WORDS.split())
 
 
 def words_of(text: str) -> list[str]:
@@ -34,6 +41,6 @@ def key_word(question: str, reply: str) -> str | None:
 
 
 def agrees(question: str, reference: str, reply: str) -> bool:
-    """Says whether `reply` holds the key word of `reference`; without one, whether both are equal."""
+    """Says whether `reply` holds the key word of `reference` (or equals it, if it has none)."""
     word = key_word(question, reference)
     return reference.strip() == reply.strip() if word is None else word in words_of(reply)

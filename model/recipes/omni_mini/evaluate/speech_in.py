@@ -26,7 +26,7 @@ _EAR_RATE_HZ = 16_000
 
 @dataclass(frozen=True, kw_only=True)
 class Heard:
-    """One question: the two answers, what the model says it heard, and whether the answers agree."""
+    """One question: both answers, what the model says it heard, and whether the answers agree."""
 
     question: str
     typed_reply: str
