@@ -1,4 +1,4 @@
-"""Decode steps with static shapes, captured as CUDA graphs. The capture has never been run on a GPU.
+"""Decode steps with static shapes, captured as CUDA graphs; never run on a GPU yet.
 
 Knows how to make one decode position of several conversations the same kernels every time: fixed
 row counts, a spare slot for rows that nobody uses, attention over the whole capacity under a mask.

@@ -120,7 +120,7 @@ def read_gguf(path: Path, config: DecoderConfig) -> dict[str, Tensor]:
 
 
 class _Reader(GGUFReader):
-    """Reads through a plain array: the memory map's own slicing takes seconds over the vocabulary."""
+    """Reads through a plain array: the memory map's slicing takes seconds over a vocabulary."""
 
     def _get(self, *args: Any, **kwargs: Any) -> Any:
         if isinstance(self.data, np.memmap):

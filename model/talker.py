@@ -31,6 +31,28 @@ class Talker(nn.Module):
             config.decoder.hidden_size, config.decoder.vocab_size, bias=False
         )
 
+    @property
+    def end_codes(self) -> frozenset[int]:
+        """Codes that end a reply; the reference takes codec-pad for an end as well."""
+        return frozenset((self.config.tts_codec_end_token_id, self.config.tts_codec_pad_token_id))
+
+    @property
+    def forbidden_codes(self) -> frozenset[int]:
+        """Codes that are never drawn."""
+        return frozenset((self.config.tts_codec_start_token_id,))
+
+    @property
+    def prompt_codes(self) -> frozenset[int]:
+        """Codes that stand before a reply, so that the repetition penalty counts them as seen."""
+        config = self.config
+        return frozenset(
+            (
+                config.tts_codec_mask_token_id,
+                config.tts_codec_pad_token_id,
+                config.tts_codec_start_token_id,
+            )
+        )
+
     def codec_embed(self, ids: Tensor) -> Tensor:
         """Codec token embeddings: [...] int64 -> [..., embedding_size]."""
         out: Tensor = self.model.embed_tokens(ids)

@@ -1,8 +1,9 @@
 """Thinker and Talker beside the reference on one random state dict: text, turns, greedy tokens.
 
-transformers 5.23 drops an attention mask that is all ones before its Talker runs, and its Talker adds
-the codec-begin and codec-pad embeddings (and multimodal positions) only where it gets a mask. So its
-`generate()` is given one masked token of padding on the left: then it does what the published code did.
+transformers 5.23 drops an attention mask that is all ones before its Talker runs, and its Talker
+adds the codec-begin and codec-pad embeddings (and multimodal positions) only where it gets a mask.
+So its `generate()` is given one masked token of padding on the left: then it does what the
+published code did.
 """
 
 import pytest
