@@ -1,0 +1,1 @@
+"""`omnilive bench`: how fast the server is, beside the reference and the machine's own limits."""

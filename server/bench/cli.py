@@ -1,0 +1,117 @@
+"""`omnilive bench`: its words and options.
+
+Knows the command line. What is measured, and how, is in a module of its own for each bench.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from clients.python.errors import ClientError
+from model.errors import ModelError
+from model.omni import DTypeName
+from server.bench.errors import BenchError
+from server.bench.first_audio import first_audio
+from server.bench.growth import growth
+from server.bench.machine import Machine, take_cores
+from server.bench.options import DEFAULT_RUNS, BenchOptions
+from server.bench.result import Result
+from server.bench.steady import steady
+from server.bench.vocoder import vocoder
+from server.errors import ServerError
+from streaming.errors import StreamingError
+
+Bench = Callable[[BenchOptions, Machine], Result]
+BENCHES: Mapping[str, tuple[Bench, str]] = {
+    "first-audio": (first_audio, "Wait for the first sound, beside transformers' generate()."),
+    "growth": (growth, "The same wait after a long question, beside a short one."),
+    "steady": (steady, "Speech real-time factor and underruns; stages beside their floors."),
+    "vocoder": (vocoder, "BigVGAN beside the transformers module."),
+}
+
+app = typer.Typer(
+    help="Measure how fast omnilive is, beside the reference and the machine's own limits.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def run_benches(
+    names: list[str],
+    *,
+    model: Annotated[
+        str | None, typer.Option(help="checkpoint directory or hub id; none: omni-mini")
+    ] = None,
+    dtype: Annotated[DTypeName, typer.Option(help="type of the weights, on both sides")] = "auto",
+    runs: Annotated[int, typer.Option(min=1, help="runs; the median counts")] = DEFAULT_RUNS,
+    cores: Annotated[int | None, typer.Option(min=1, help="cores to use; none: two")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="torch threads; none: one a core")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of sampling and noise")] = 0,
+    max_reply_tokens: Annotated[
+        int | None, typer.Option(min=1, help="text tokens of a reply; none: as many as it wants")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="end with one JSON object")] = False,
+) -> None:
+    """Runs benches one after the other; with `--json` the last line holds what they say."""
+    options = BenchOptions(
+        model=model,
+        dtype=dtype,
+        runs=runs,
+        cores=cores,
+        threads=threads,
+        seed=seed,
+        max_reply_tokens=max_reply_tokens,
+    )
+    logging.basicConfig(level=logging.WARNING)
+    machine = take_cores(options.cores, options.threads)
+    results = []
+    for name in names:
+        results.append(_run(name, options, machine))
+        typer.echo(results[-1].table() + "\n")
+    if as_json:
+        typer.echo(json.dumps(_summary(results)))
+
+
+def _run(name: str, options: BenchOptions, machine: Machine) -> Result:
+    bench, _ = BENCHES[name]
+    try:
+        return bench(options, machine)
+    except (BenchError, ClientError, ModelError, ServerError, StreamingError) as error:
+        typer.echo(f"omnilive bench {name}: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _summary(results: list[Result]) -> dict[str, Any]:
+    """One bench is its own object; several are the list of theirs under the name `all`."""
+    objects = [result.figures() for result in results]
+    if len(objects) == 1:
+        return objects[0]
+    return {"name": "all", "met": all(o["met"] for o in objects), "benches": objects}
+
+
+def _mount(word: str, names: list[str], summary: str) -> None:
+    """Adds a command that runs these benches; its options are those of `run_benches`."""
+
+    def command(**flags: Any) -> None:
+        run_benches(names, **flags)
+
+    signed: Any = command
+    signature = inspect.signature(run_benches, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.name != "names"]
+    signed.__signature__ = signature.replace(parameters=own)  # what typer reads
+    app.command(word, help=summary)(command)
+
+
+for _name, (_, _help) in BENCHES.items():
+    _mount(_name, [_name], _help)
+_mount("all", list(BENCHES), "All of them, one after the other.")
