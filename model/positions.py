@@ -154,15 +154,7 @@ def rope_index(
     at = 0
     while at < len(ids):
         end = _piece_end(ids, at, config)
-        if ids[at] == config.image_token_index:
-            pieces.append(cursor.image(_upcoming(grids, "image")))
-        elif ids[at] == config.video_token_index:
-            pieces.append(cursor.video(*_upcoming(clips, "video")))
-        elif _opens_clip_with_audio(ids, at, config):
-            grid, seconds = _upcoming(clips, "video")
-            pieces.append(_clip_with_audio(cursor, ids[at:end], grid, seconds, config))
-        else:
-            pieces.append(cursor.text(end - at))
+        pieces.append(_piece(cursor, ids[at:end], grids, clips, config))
         if pieces[-1].shape[1] != end - at:
             raise InputError(
                 f"{end - at} placeholders of token {ids[at]} at {at} for media of "
@@ -221,6 +213,24 @@ def _grid_ids(grid: Grid, times: Tensor, merge_size: int) -> Tensor:
     rows = torch.arange(patch_rows // merge_size)
     columns = torch.arange(patch_columns // merge_size)
     return torch.cartesian_prod(times, rows, columns).T
+
+
+def _piece(
+    cursor: PositionCursor,
+    tokens: Sequence[int],
+    grids: Iterator[Grid],
+    clips: Iterator[tuple[Grid, float]],
+    config: ThinkerConfig,
+) -> Tensor:
+    """Ids of one piece, as `_piece_end` delimits it."""
+    if tokens[0] == config.image_token_index:
+        return cursor.image(_upcoming(grids, "image"))
+    if tokens[0] == config.video_token_index:
+        return cursor.video(*_upcoming(clips, "video"))
+    if _opens_clip_with_audio(tokens, 0, config):
+        grid, seconds = _upcoming(clips, "video")
+        return _clip_with_audio(cursor, tokens, grid, seconds, config)
+    return cursor.text(len(tokens))
 
 
 def _clip_with_audio(
