@@ -19,3 +19,11 @@ def _cuda():
     import torch
 
     return torch.cuda.is_available()
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory):
+    """A tiny random checkpoint in the published layout; nobody writes to it."""
+    from tests.checkpoint import write_checkpoint
+
+    return write_checkpoint(tmp_path_factory.mktemp("tiny"))
