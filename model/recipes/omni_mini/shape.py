@@ -4,11 +4,12 @@ Knows every figure of the checkpoint. Sizes are chosen for two CPU cores; names 
 published config's, what it has not is in the section "omnilive".
 """
 
+from dataclasses import asdict
 from typing import Any
 
 from model.config import OmniConfig
 from model.recipes.omni_mini import ids
-from model.recipes.omni_mini.codec import CODES, FRAMES_A_CODE
+from model.recipes.omni_mini.dit import DIT_CONFIG, SOLVER
 from model.recipes.omni_mini.talker_data import (
     CODEC_ADVANCE,
     CODEC_END,
@@ -18,6 +19,7 @@ from model.recipes.omni_mini.talker_data import (
     CODEC_VOCABULARY,
     LEAD,
 )
+from model.recipes.omni_mini.vocoder import VOCODER_CONFIG
 
 SYSTEM_PROMPT = "You are a voice assistant. Answer in one short sentence."
 TRANSCRIBE_PROMPT = "Repeat the user's words exactly."
@@ -80,19 +82,17 @@ def config_dict() -> dict[str, Any]:
         },
         "token2wav_config": {
             "model_type": "qwen2_5_omni_token2wav",
-            "dit_config": _DIT,
-            "bigvgan_config": _BIGVGAN,
+            "dit_config": {"model_type": "qwen2_5_omni_dit", **asdict(DIT_CONFIG)},
+            "bigvgan_config": {
+                "model_type": "qwen2_5_omni_bigvgan",
+                **asdict(VOCODER_CONFIG),
+            },
         },
         "omnilive": {
             "inputs": ["text", "audio"],
             "talker_text_advance_token_id": CODEC_ADVANCE,
             "talker_text_lead_tokens": LEAD,
-            "solver": {
-                "method": "euler",
-                "num_steps": 5,
-                "guidance_scale": 0.0,
-                "sway_coefficient": -1.0,
-            },
+            "solver": asdict(SOLVER),
             "thinker_sampling": {"temperature": 0.0, "repetition_penalty": 1.1},
             "talker_sampling": {
                 "temperature": 0.6,
@@ -145,38 +145,3 @@ def _decoder(
         "max_position_embeddings": positions,
         "tie_word_embeddings": False,
     }
-
-
-_DIT: dict[str, Any] = {
-    "model_type": "qwen2_5_omni_dit",
-    "hidden_size": 256,
-    "num_hidden_layers": 8,
-    "num_attention_heads": 4,
-    "head_dim": 64,
-    "ff_mult": 2,
-    "emb_dim": 256,
-    "block_size": 24,
-    "look_ahead_layers": [3],
-    "look_backward_layers": [0, 6],
-    "repeats": FRAMES_A_CODE,
-    "num_embeds": CODES,
-    "mel_dim": 80,
-    "rope_theta": 10000.0,
-    "enc_emb_dim": 64,
-    "enc_dim": 32,
-    "enc_channels": [64, 64, 64, 64, 192],
-    "enc_kernel_sizes": [5, 3, 3, 3, 1],
-    "enc_dilations": [1, 2, 3, 4, 1],
-    "enc_attention_channels": 32,
-    "enc_res2net_scale": 2,
-    "enc_se_channels": 32,
-}
-_BIGVGAN: dict[str, Any] = {
-    "model_type": "qwen2_5_omni_bigvgan",
-    "mel_dim": 80,
-    "upsample_initial_channel": 256,
-    "resblock_kernel_sizes": [3, 7],
-    "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5]],
-    "upsample_rates": [8, 6, 5],
-    "upsample_kernel_sizes": [16, 12, 11],
-}

@@ -125,6 +125,7 @@ def train_talker(
     special: Tensor,
     schedule: Schedule,
     *,
+    validation: int = VALIDATION_EXAMPLES,
     batch_tokens: int = 2_000,
     seed: int = 0,
 ) -> Run:
@@ -140,7 +141,7 @@ def train_talker(
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
     run = Run(directory, talker, torch.optim.AdamW(groups, lr=schedule.peak, betas=(0.9, 0.98)))
     run.resume()
-    held = list(range(len(examples) - VALIDATION_EXAMPLES, len(examples)))
+    held = list(range(len(examples) - validation, len(examples)))
     objective = TalkerObjective(talker, examples, vectors, special)
     rng = random.Random(seed + run.step)
     source = batches(examples[: held[0]], tokens=batch_tokens, rng=rng)

@@ -141,14 +141,28 @@ def write_replies(writer: Writer, questions: Sequence[str]) -> list[tuple[str, s
 
 
 def make_texts(
-    writer: Writer, directory: Path, *, written: int, templated: int | None = None
+    writer: Writer,
+    directory: Path,
+    *,
+    written: int,
+    templated: int | None = None,
+    held_out_replies: int | None = None,
 ) -> None:
-    """Runs the stage; a file already there is left as it is."""
+    """Runs the stage; a file already there is left as it is.
+
+    Args:
+        writer: The Thinker.
+        directory: Where the three files go.
+        written: How many questions the Thinker writes itself.
+        templated: How many of the templated training questions are used; None: all.
+        held_out_replies: How many held-out questions are answered; None: all.
+    """
     train, held_out = split_questions()
     train = train[:templated]
     (directory / "questions.json").write_text(json.dumps({"train": train, "heldout": held_out}))
     if not (directory / "heldout_replies.json").exists():
-        (directory / "heldout_replies.json").write_text(json.dumps(write_replies(writer, held_out)))
+        rows = write_replies(writer, held_out[:held_out_replies])
+        (directory / "heldout_replies.json").write_text(json.dumps(rows))
     target = directory / "replies.jsonl"
     if target.exists():
         return

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.alias_free_kernels import compile_loops
 from model.bigvgan import BigVGAN
 from model.figures import BigVGANConfig
 from model.recipes.omni_mini.training import Run, Schedule
@@ -143,6 +144,7 @@ def train_vocoder(speech: Path, directory: Path, plan: VocoderPlan | None = None
         plan: Length and batch.
     """
     plan = plan or VocoderPlan()
+    compile_loops(training=True)
     torch.manual_seed(plan.seed)
     model = Adversaries()
     optimizer = torch.optim.AdamW(

@@ -18,8 +18,10 @@ from model.speech_mel import speech_mel
 # (window, hop) in samples at 24 kHz: from sharp in time to sharp in frequency.
 _RESOLUTIONS = ((2048, 480), (1024, 240), (512, 120), (256, 60), (128, 32))
 _JUDGED = ((1024, 240), (512, 120), (256, 60))
-# Magnitudes below this are inaudible beside 16-bit noise, and would rule a loss of logarithms.
-_FLOOR = 2e-5
+# Quieter than these, 60 to 80 dB below the voice, nothing is heard; without floors the digital silence of a
+# synthetic teacher and its empty top bands would rule a loss of logarithms.
+_FLOOR = 5e-5
+_MEL_FLOOR = -8.5
 
 
 def magnitude(waveform: Tensor, window: int, hop: int) -> Tensor:
@@ -45,8 +47,8 @@ def spectral_distance(made: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mel_distance(made: Tensor, real: Tensor) -> Tensor:
-    """Returns the mean L1 distance of the log-mels of waveforms `[B, S]`."""
-    return F.l1_loss(speech_mel(made), speech_mel(real))
+    """Returns the mean L1 distance of the audible log-mels of waveforms `[B, S]`."""
+    return F.l1_loss(speech_mel(made).clamp(_MEL_FLOOR), speech_mel(real).clamp(_MEL_FLOOR))
 
 
 class SpectrogramDiscriminator(nn.Module):
