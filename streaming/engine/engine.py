@@ -79,7 +79,6 @@ class Engine:
             speech_codes=max_codes + 2,
         )
         template = Template(model)
-        ends = frozenset({template.end_id})
         self._scheduler = Scheduler(
             SchedulerConfig(
                 max_conversations=settings.max_conversations,
@@ -91,7 +90,6 @@ class Engine:
             model,
             self._memory,
             decoding,
-            ends=ends,
             prefill_tokens=PREFILL_TOKENS,
             emit=self.outbox.append,
         )
@@ -107,7 +105,7 @@ class Engine:
             clock=clock,
         )
         self._transcriber = Transcriber(
-            model, self._memory, template, self._reader, ends=ends, prefill_tokens=PREFILL_TOKENS
+            model, self._memory, template, self._reader, prefill_tokens=PREFILL_TOKENS
         )
         self._commands = Commands(
             self._conversations,
@@ -143,7 +141,7 @@ class Engine:
     def ready(self) -> EngineReady:
         """What this engine can do."""
         return EngineReady(
-            model_id=self._model.model_id,
+            model_id=self._model.name,
             inputs=self._model.config.omnilive.inputs,
             voices=tuple(self._model.speakers),
             max_conversations=self._settings.max_conversations,

@@ -33,7 +33,6 @@ class Memory:
     def __init__(
         self, model: OmniModel, *, slots: int, capacity_tokens: int, speech_codes: int
     ) -> None:
-        weight = model.thinker.lm_head.weight
         self.capacity_tokens = capacity_tokens
         # The slot behind the conversations' is for side passes (transcripts); the last one is left
         # to the unused rows of captured steps (`model.cuda_graphs`).
@@ -42,15 +41,15 @@ class Memory:
             model.config.thinker.text,
             slots=slots + 2,
             capacity_tokens=capacity_tokens,
-            dtype=weight.dtype,
-            device=weight.device,
+            dtype=model.dtype,
+            device=model.device,
         )
         self.talker = KVCache(
             model.config.talker.decoder,
             slots=slots + 1,
             capacity_tokens=capacity_tokens + speech_codes,
-            dtype=weight.dtype,
-            device=weight.device,
+            dtype=model.dtype,
+            device=model.device,
         )
         self._free = list(range(slots))
         self._untold: list[list[Tensor]] = [[] for _ in range(slots)]

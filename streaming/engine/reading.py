@@ -29,7 +29,6 @@ class Reader:
         model: the networks.
         memory: their caches.
         decoding: single steps.
-        ends: tokens that end a reply.
         prefill_tokens: positions of one conversation in one pass, so that a long prompt does not
             hold up those who are playing.
         emit: takes the text as it comes.
@@ -41,17 +40,15 @@ class Reader:
         memory: Memory,
         decoding: Decoding,
         *,
-        ends: frozenset[int],
         prefill_tokens: int,
         emit: Callable[[TextDelta], None],
     ) -> None:
         self._model = model
         self._memory = memory
         self._decoding = decoding
-        self._ends = ends
         self._prefill_tokens = prefill_tokens
         self._emit = emit
-        self._device = model.thinker.lm_head.weight.device
+        self._device = model.device
 
     def missing(self, conversation: Conversation) -> int:
         """Returns how many positions of the prompt are known and not in the cache."""
@@ -153,15 +150,17 @@ class Reader:
                 reply.speech.push(vector)
             conversation.last_hidden = (self._memory.length(conversation.slot), hidden)
         reply.begun = True
+        if reply.cut_short:
+            self._end(conversation, reply)
+            return
         token = reply.sampler.draw(logits)
-        if token in self._ends:
+        if token in self._model.text_end_ids:
             self._end(conversation, reply)
             return
         reply.tokens.append(token)
         self._say(conversation, reply, reply.text.push(token))
-        if len(reply.tokens) >= reply.max_tokens:
-            reply.cut_short = True
-            self._end(conversation, reply)
+        # The last token that is allowed still goes through the Thinker: the Talker is to say it.
+        reply.cut_short = len(reply.tokens) >= reply.max_tokens
 
     def _end(self, conversation: Conversation, reply: Reply) -> None:
         reply.thinker_ended = True

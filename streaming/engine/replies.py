@@ -19,6 +19,7 @@ from streaming.engine.messages import (
     Event,
     ItemTruncated,
     Respond,
+    ResponseDone,
     ResponseError,
     ResponseStatus,
     Usage,
@@ -92,8 +93,9 @@ class Replies:
                 self._model.config.omnilive.thinker_sampling,
                 vocab_size=self._model.config.thinker.text.vocab_size,
                 seed=seed,
+                seen=conversation.timeline.ids(),
             ),
-            input_usage=self._usage(conversation),
+            cached_tokens=self._memory.length(conversation.slot),
             own_instructions=asked.instructions is not None,
         )
 
@@ -133,6 +135,7 @@ class Replies:
             kept_tokens: how many of its tokens history keeps; None for all.
         """
         reply = reply_of(conversation)
+        usage = self._usage(conversation, reply)
         conversation.reply = None
         self._memory.forget_speech(conversation.slot)
         reply.item.complete = True
@@ -144,8 +147,14 @@ class Replies:
         self._keep(conversation, reply.item.item_id, kept_tokens)
         self._restore_system(conversation, reply.own_instructions)
         self._emit(
-            reply.done(
-                conversation.conversation_id, status, self._clock(), reason=reason, error=error
+            ResponseDone(
+                conversation_id=conversation.conversation_id,
+                response_id=reply.response_id,
+                status=status,
+                reason=reason,
+                error=error,
+                usage=usage,
+                timings=reply.marks.timings(self._clock()),
             )
         )
 
@@ -192,13 +201,16 @@ class Replies:
             cut = conversation.timeline.set_system(conversation.system)
             self._memory.cut(conversation.slot, cut)
 
-    def _usage(self, conversation: Conversation) -> Usage:
+    def _usage(self, conversation: Conversation, reply: Reply) -> Usage:
         timeline = conversation.timeline
-        total = len(timeline)
-        audio = timeline.count(self._model.config.thinker.audio_token_index)
+        asked = timeline.start_of(reply.item) + len(self._template.answer_open)
+        ids = [token for piece in timeline.slice(0, asked) for token in piece.ids]
+        audio = ids.count(self._model.config.thinker.audio_token_index)
         return Usage(
-            input_tokens=total,
-            cached_tokens=min(total, self._memory.length(conversation.slot)),
-            input_text_tokens=total - audio,
+            input_tokens=len(ids),
+            cached_tokens=min(len(ids), reply.cached_tokens),
+            input_text_tokens=len(ids) - audio,
             input_audio_tokens=audio,
+            output_text_tokens=len(reply.tokens),
+            output_audio_tokens=0 if reply.speech is None else reply.speech.heard.codes,
         )

@@ -9,13 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from streaming.engine.messages import (
-    ResponseDone,
-    ResponseError,
-    ResponseStatus,
-    StageTimings,
-    Usage,
-)
+from streaming.engine.messages import StageTimings
 from streaming.engine.scheduler import Playout, Stage
 from streaming.engine.timeline import Item
 
@@ -61,7 +55,8 @@ class Reply:
     """The state of one reply.
 
     `tokens` are those drawn so far, without the one that ends the turn; the last of them has not
-    been through the Thinker yet.
+    been through the Thinker yet. `cached_tokens` of its prompt were in the cache when it was asked
+    for.
     """
 
     response_id: str
@@ -71,7 +66,7 @@ class Reply:
     marks: Marks
     text: TextStream
     sampler: Sampler
-    input_usage: Usage
+    cached_tokens: int
     own_instructions: bool = False
     tokens: list[int] = field(default_factory=list)
     begun: bool = False
@@ -106,32 +101,3 @@ class Reply:
             marks.first_code_s = now_s
         if marks.first_wave_s is None and self.playout.started_s is not None:
             marks.first_wave_s = now_s
-
-    def done(
-        self,
-        conversation_id: str,
-        status: ResponseStatus,
-        now_s: float,
-        *,
-        reason: str | None = None,
-        error: ResponseError | None = None,
-    ) -> ResponseDone:
-        """Returns the message that ends this reply."""
-        said = self.input_usage
-        usage = Usage(
-            input_tokens=said.input_tokens,
-            cached_tokens=said.cached_tokens,
-            input_text_tokens=said.input_text_tokens,
-            input_audio_tokens=said.input_audio_tokens,
-            output_text_tokens=len(self.tokens),
-            output_audio_tokens=0 if self.speech is None else self.speech.heard.codes,
-        )
-        return ResponseDone(
-            conversation_id=conversation_id,
-            response_id=self.response_id,
-            status=status,
-            reason=reason,
-            error=error,
-            usage=usage,
-            timings=self.marks.timings(now_s),
-        )

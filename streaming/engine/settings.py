@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Literal, Self, get_args
+
+DType = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,7 @@ class EngineSettings:
 
     model: str | None = None
     device: str = "cpu"
-    dtype: str = "auto"
+    dtype: DType = "auto"
     threads: int | None = None
     max_conversations: int = 4
     context_tokens: int | None = None
@@ -45,7 +47,7 @@ class EngineSettings:
         default = cls()
         parser.add_argument("--model", help="checkpoint directory or hub id; none: omni-mini")
         parser.add_argument("--device", default=default.device, help="cpu, cuda or cuda:N")
-        parser.add_argument("--dtype", default=default.dtype, help="auto, float32 or bfloat16")
+        parser.add_argument("--dtype", default=default.dtype, choices=get_args(DType))
         parser.add_argument("--threads", type=int, help="torch threads; none: one for each core")
         parser.add_argument("--max-conversations", type=int, default=default.max_conversations)
         parser.add_argument("--context-tokens", type=int, help="positions of one conversation")

@@ -94,12 +94,12 @@ class Speech:
             self.heard.took_token()
         return self.feed.next_input(self.previous)
 
-    def drew(self, code: int, end_id: int) -> None:
+    def drew(self, code: int, ends: frozenset[int]) -> None:
         """Notes a code that the Talker said."""
         self.input = None
         self.previous = code
         self.steps += 1
-        if code == end_id:
+        if code in ends:
             self._end_codes()
         elif code != self.feed.advance_token_id:
             self.codes.append(code)
@@ -129,8 +129,7 @@ class Speaker:
         self._decoding = decoding
         self._emit = emit
         self._clock = clock
-        self._end_id = model.config.talker.tts_codec_end_token_id
-        self._device = model.talker.codec_head.weight.device
+        self._device = model.device
 
     def talk(self, conversations: Sequence[Conversation]) -> list[Finish]:
         """Runs one Talker step for each conversation; none of them may be starved.
@@ -160,7 +159,7 @@ class Speaker:
         return torch.stack([row[count - 1] for row, count in zip(logits, counts, strict=True)])
 
     def _draw(self, speech: Speech, logits: Tensor) -> None:
-        speech.drew(speech.sampler.draw(logits), self._end_id)
+        speech.drew(speech.sampler.draw(logits), self._model.talker.end_codes)
 
     def chunk_due(self, speech: Speech) -> bool:
         """Tells whether the next chunk of sound can be made."""
@@ -168,7 +167,8 @@ class Speaker:
             return False
         if speech.talker_ended:
             return True
-        return len(speech.codes) >= self._model.token2wav.codes_until_next(speech.sound)
+        wanted: int = self._model.token2wav.codes_until_next(speech.sound)
+        return len(speech.codes) >= wanted
 
     def chunks(self, conversations: Sequence[Conversation]) -> list[Finish]:
         """Makes the next chunk of sound: everything that is final by now.
@@ -214,8 +214,14 @@ def begin_speech(model: OmniModel, voice: str, *, seed: int, max_codes: int) -> 
     extras = model.config.omnilive
     speaker = model.speakers[voice]
     return Speech(
-        feed=model.talker_feed(speaker),
-        sampler=model.talker_sampler(seed),
+        feed=model.feed(speaker),
+        sampler=Sampler(
+            extras.talker_sampling,
+            vocab_size=model.config.talker.decoder.vocab_size,
+            seed=seed,
+            seen=model.talker.prompt_codes,
+            forbidden=model.talker.forbidden_codes,
+        ),
         sound=model.token2wav.init_state(speaker, seed),
         heard=HeardMap(
             codes_per_s=model.config.token2wav.codes_per_second,

@@ -30,7 +30,6 @@ class Template:
         self.audio_close = Piece(tuple(chat.audio_close()))
         self.answer_open = Piece(tuple(chat.assistant_open()))
         self.answer_close = Piece(tuple(chat.assistant_close()))
-        self.end_id = self.answer_close.ids[0]
 
     @property
     def spoken_open(self) -> list[Piece]:

@@ -127,9 +127,9 @@ class Timeline:
         previous = self._items.index(self.item(previous_item_id))
         return previous >= self._items.index(item)
 
-    def count(self, token_id: int) -> int:
-        """Returns how many positions hold this token."""
-        return sum(piece.ids.count(token_id) for piece in self._pieces())
+    def ids(self) -> set[int]:
+        """Returns every token that stands anywhere in the prompt."""
+        return {token for piece in self._pieces() for token in piece.ids}
 
     def slice(self, start: int, stop: int) -> list[Piece]:
         """Returns what stands at the positions `start` to `stop`."""

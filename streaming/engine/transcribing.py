@@ -49,14 +49,12 @@ class Transcriber:
         template: Template,
         reader: Reader,
         *,
-        ends: frozenset[int],
         prefill_tokens: int,
     ) -> None:
         self._model = model
         self._memory = memory
         self._template = template
         self._reader = reader
-        self._ends = ends
         self._prefill_tokens = prefill_tokens
         self._running: Transcript | None = None
 
@@ -145,15 +143,15 @@ class Transcriber:
         if running.prompt:
             embeds = running.prompt.popleft()
         else:
-            device = self._model.thinker.lm_head.weight.device
-            embeds = self._model.thinker.embed(torch.tensor(running.tokens[-1:], device=device))
+            last = torch.tensor(running.tokens[-1:], device=self._model.device)
+            embeds = self._model.thinker.embed(last)
         cache, slot = self._memory.thinker, self._memory.scratch
         positions = positions_from([cache.lengths[slot]], len(embeds), embeds.device)
         hidden = self._model.thinker.step(embeds[None], positions, cache, [slot])  # [1, n, D]
         if running.prompt:
             return None
         token = int(self._model.thinker.logits(hidden[0, -1]).argmax())
-        if token not in self._ends:
+        if token not in self._model.text_end_ids:
             running.tokens.append(token)
             if len(running.tokens) < running.max_tokens:
                 return None

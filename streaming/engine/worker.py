@@ -35,10 +35,10 @@ class Worker:
     """The loop of one engine process."""
 
     def __init__(self, endpoint: str) -> None:
-        self._socket = zmq.Context.instance().socket(zmq.PAIR)
-        self._socket.linger = 1000
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PAIR)
+        self._socket.setsockopt(zmq.LINGER, 1000)
         # Events of a slow gateway wait here; it bounds each conversation's own queue.
-        self._socket.sndhwm = 0
+        self._socket.setsockopt(zmq.SNDHWM, 0)
         self._socket.connect(endpoint)
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
