@@ -137,6 +137,9 @@ def lay_out(
     codec_embedding: torch.nn.Embedding,
     inputs: Tensor,
     targets: Tensor,
+    *,
+    advance_token_id: int = CODEC_ADVANCE,
+    opening_codes: tuple[int, int] = (CODEC_PAD, CODEC_START),
 ) -> Tensor:
     """Builds the Talker's input vectors for one example, as `TalkerFeed` would have given them.
 
@@ -147,15 +150,16 @@ def lay_out(
         codec_embedding: The Talker's own.
         inputs: `[k - 1]` what it emitted (with the noise of training), all but the last target.
         targets: `[k]` what it should emit; decides where vectors are taken.
+        advance_token_id: The token that asks for the next vector.
+        opening_codes: Codec pad and codec start.
 
     Returns:
         `[p + 1 + k, D]`: the last k positions predict the targets.
     """
     text_start, text_end, text_pad = special
-    advances = targets[:-1] == CODEC_ADVANCE
+    advances = targets[:-1] == advance_token_id
     queue = torch.cat([reply[1:], text_end[None]])  # [n, D]
     taken = advances.long().cumsum(0) - 1
     vectors = torch.where(advances[:, None], queue[taken.clamp(0, len(queue) - 1)], text_pad)
-    constant = torch.tensor([CODEC_PAD, CODEC_START])
-    opening = torch.stack([text_start, reply[0]]) + codec_embedding(constant)
+    opening = torch.stack([text_start, reply[0]]) + codec_embedding(torch.tensor(opening_codes))
     return torch.cat([prompt, opening, vectors + codec_embedding(inputs)])
