@@ -83,7 +83,9 @@ def train_codec(
     basis = directions[:_COMPONENTS].T.contiguous()
     points = (stacked - mean) @ basis
     generator = torch.Generator().manual_seed(seed)
-    centres = points[torch.randperm(len(points), generator=generator)[:CODES]].clone()
+    # A smoke run has fewer points than centres: some begin as the same point then.
+    chosen = torch.randperm(len(points), generator=generator).repeat(-(-CODES // len(points)))
+    centres = points[chosen[:CODES]].clone()
     for _ in range(iterations):
         nearest = torch.cdist(points, centres).argmin(dim=1)
         counts = torch.bincount(nearest, minlength=CODES)
@@ -91,7 +93,8 @@ def train_codec(
         used = counts > 0
         centres[used] = sums[used] / counts[used, None]
         unused = int((~used).sum())
-        centres[~used] = points[torch.randperm(len(points), generator=generator)[:unused]]
+        again = torch.randint(len(points), (unused,), generator=generator)
+        centres[~used] = points[again]
     nearest = torch.cdist(points, centres).argmin(dim=1)
     left = float((points - centres[nearest]).square().sum() / points.square().sum())
     return Codec(mean=mean, basis=basis, centres=centres), left

@@ -64,7 +64,7 @@ class DiTPlan:
     """
 
     steps: int = 6_000
-    frames: int = 1_536
+    frames: int = 768
     max_shards: int = 40
     peak: float = 1e-3
     check_steps: int = 250
@@ -142,9 +142,11 @@ def flow_loss(model: DiT, mels: Mels, speaker: dict[str, Tensor], step: int) -> 
     noise = torch.randn(mel.shape, generator=generator)
     time = torch.rand(len(mel), generator=generator)
     mixed = torch.lerp(noise, mel, time[:, None, None])
-    voice = model.voice(speaker["ref_mel"], speaker["cond"])
-    conditions = model.conditions(codes, voice, guided=False)
-    return {"loss": F.mse_loss(model(mixed, time, conditions), mel - noise)}
+    with torch.autocast("cpu", torch.bfloat16):
+        voice = model.voice(speaker["ref_mel"], speaker["cond"])
+        conditions = model.conditions(codes, voice, guided=False)
+        velocity = model(mixed, time, conditions)
+    return {"loss": F.mse_loss(velocity.float(), mel - noise)}
 
 
 @torch.no_grad()
@@ -172,12 +174,13 @@ def train_dit(speech: Path, codes: Path, directory: Path, plan: DiTPlan | None =
     plan = plan or DiTPlan()
     torch.manual_seed(plan.seed)
     model = DiT(DIT_CONFIG)
-    start_quiet(model)
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.01)
     run = Run(directory, model, optimizer)
     run.resume()
     mels = Mels(speech, codes, plan)
     speaker = speaker_tensors(mels)
+    if run.step == 0:
+        start_quiet(model, speaker["ref_mel"].mean(dim=(0, 1)))
     torch.save(speaker, directory / "speaker.pt")
     schedule = Schedule(
         peak=plan.peak, steps=plan.steps, warmup_steps=200, decay_steps=plan.steps // 4
@@ -187,8 +190,8 @@ def train_dit(speech: Path, codes: Path, directory: Path, plan: DiTPlan | None =
             run.log(mel_error=mel_error(model, mels, speaker))
 
 
-def start_quiet(model: DiT) -> None:
-    """Zeroes gates and modulation, so that at first every layer passes its input on.
+def start_quiet(model: DiT, mean_mel: Tensor) -> None:
+    """Zeroes gates and modulation: at first every layer passes its input on, to the mean `[80]`.
 
     Source: AdaLN-Zero (Peebles and Xie, 2023).
     """
@@ -197,6 +200,7 @@ def start_quiet(model: DiT) -> None:
         torch.nn.init.zeros_(layer.attn_norm.linear.bias)  # type: ignore[union-attr, arg-type]
     torch.nn.init.zeros_(model.norm_out.linear.weight)
     torch.nn.init.zeros_(model.norm_out.linear.bias)
+    model.proj_out.bias.data.copy_(mean_mel)
 
 
 def export_tensors(directory: Path) -> dict[str, Tensor]:

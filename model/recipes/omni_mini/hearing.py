@@ -203,7 +203,7 @@ class HearingLoss:
 
     letters_share: float = 0.5
     blank_share: float = 0.3
-    own_alignment_step: int = 300
+    own_alignment_step: int = 200
 
     def __call__(self, ear: Ear, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         """The loss and its parts."""
