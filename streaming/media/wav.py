@@ -41,9 +41,7 @@ def read_wav(path: str | Path, *, rate_hz: int, max_seconds: float = 600.0) -> S
             samples = file.read(dtype="float32", always_2d=True)
             own_rate_hz = file.samplerate
     except soundfile.LibsndfileError as error:
-        raise WavError(
-            f"{path}: not a sound file that can be read ({error.error_string})"
-        ) from None
+        raise WavError(f"{path}: not readable as sound ({error.error_string})") from None
     if not len(samples):
         raise WavError(f"{path}: has no samples")
     if not np.isfinite(samples).all():

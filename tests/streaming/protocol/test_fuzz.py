@@ -37,49 +37,17 @@ JSON = st.recursive(
 )
 FIELDS = st.sampled_from(
     [
-        "session",
-        "audio",
-        "item",
-        "item_id",
-        "previous_item_id",
-        "response",
-        "response_id",
-        "content_index",
-        "audio_end_ms",
-        "event_id",
+        *("session", "audio", "item", "item_id", "previous_item_id", "response", "response_id"),
+        *("content_index", "audio_end_ms", "event_id"),
     ]
 )
 # What options and items are made of, so that random objects come close to right ones.
 WORDS = st.sampled_from(
     [
-        "type",
-        "realtime",
-        "audio",
-        "input",
-        "output",
-        "format",
-        "turn_detection",
-        "server_vad",
-        "threshold",
-        "voice",
-        "tools",
-        "instructions",
-        "message",
-        "role",
-        "user",
-        "content",
-        "input_text",
-        "text",
-        "output_modalities",
-        "metadata",
-        "audio/pcm",
-        "rate",
-        "transcription",
-        "model",
-        "prompt",
-        "max_output_tokens",
-        "inf",
-        "conversation",
+        *("type", "realtime", "audio", "input", "output", "format", "audio/pcm", "rate", "voice"),
+        *("turn_detection", "server_vad", "threshold", "transcription", "model", "prompt"),
+        *("instructions", "output_modalities", "max_output_tokens", "inf", "tools", "metadata"),
+        *("message", "role", "user", "content", "input_text", "text", "conversation"),
     ]
 )
 NEAR = st.recursive(

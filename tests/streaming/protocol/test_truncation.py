@@ -115,7 +115,9 @@ def test_the_cut_of_a_late_cancel_is_ours_and_is_not_told():
     response_id, item_id = rig.respond()
     rig.speak(response_id, "Sent and", ms=1000)
     rig.send("response.cancel")
-    rig.done(response_id, "completed")
+    rig.speak(response_id, " withheld.", ms=1000)
+    rig.done(response_id, "cancelled")
+    assert TruncateItem(item_id=item_id, audio_end_ms=1000) in rig.take_commands()
     assert rig.engine(ItemTruncated(item_id=item_id, text="Sent")) == []
     assert transcript(rig, item_id) == "Sent"
 
