@@ -40,7 +40,9 @@ class ResidualBlock(nn.Module):
 
         self.convs1 = nn.ModuleList(conv(dilation) for dilation in dilations)
         self.convs2 = nn.ModuleList(conv(1) for _ in dilations)
-        self.activations = nn.ModuleList(AliasFreeSnake(channels) for _ in range(2 * len(dilations)))
+        self.activations = nn.ModuleList(
+            AliasFreeSnake(channels) for _ in range(2 * len(dilations))
+        )
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`[B, C, T]` to the same shape."""
@@ -71,15 +73,23 @@ class BigVGAN(nn.Module):
     def __init__(self, config: BigVGANConfig) -> None:
         super().__init__()
         self.config = config
-        widths = [config.upsample_initial_channel >> i for i in range(len(config.upsample_rates) + 1)]
-        self.conv_pre = nn.Conv1d(config.mel_dim, widths[0], _OUTER_KERNEL, padding=_OUTER_KERNEL // 2)
+        widths = [
+            config.upsample_initial_channel >> i for i in range(len(config.upsample_rates) + 1)
+        ]
+        self.conv_pre = nn.Conv1d(
+            config.mel_dim, widths[0], _OUTER_KERNEL, padding=_OUTER_KERNEL // 2
+        )
         # Each stage sits in a list of its own because the published names say so.
         self.ups = nn.ModuleList(
             nn.ModuleList(
                 [nn.ConvTranspose1d(wide, narrow, kernel, rate, padding=(kernel - rate) // 2)]
             )
             for wide, narrow, rate, kernel in zip(
-                widths, widths[1:], config.upsample_rates, config.upsample_kernel_sizes, strict=False
+                widths,
+                widths[1:],
+                config.upsample_rates,
+                config.upsample_kernel_sizes,
+                strict=False,
             )
         )
         self.resblocks = nn.ModuleList(
@@ -162,20 +172,22 @@ def rescale(mel: Tensor) -> Tensor:
 
 
 def context_frames(config: BigVGANConfig) -> int:
-    """Returns how many mel frames a sample looks to each side of its own frame.
+    """Returns how many mel frames the samples of one frame look to each side of it.
 
-    Counted from the output towards the mel, in samples of each stage's rate.
+    Follows the first and the last sample that are read, from the output of frame 0 back to the mel.
     """
-    reach = _OUTER_KERNEL // 2 + CONTEXT_SAMPLES
-    for rate, kernel in zip(
-        reversed(config.upsample_rates), reversed(config.upsample_kernel_sizes), strict=True
-    ):
-        reach += max(
-            sum(2 * CONTEXT_SAMPLES + (size - 1) // 2 * (dilation + 1) for dilation in dilations)
-            for size, dilations in zip(
-                config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
-            )
+    outer = _OUTER_KERNEL // 2
+    reach = outer + CONTEXT_SAMPLES
+    first, last = -reach, config.samples_per_frame - 1 + reach
+    residual = max(
+        sum(2 * CONTEXT_SAMPLES + (size - 1) // 2 * (dilation + 1) for dilation in dilations)
+        for size, dilations in zip(
+            config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
         )
-        # An output of the transposed convolution reads inputs up to (kernel + rate) / 2 of its samples away.
-        reach = math.ceil((reach + (kernel + rate) // 2) / rate)
-    return reach + _OUTER_KERNEL // 2
+    )
+    stages = zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True)
+    for rate, kernel in reversed(list(stages)):
+        padding = (kernel - rate) // 2
+        first = -((kernel - 1 - padding - (first - residual)) // rate)  # rounded up
+        last = (last + residual + padding) // rate
+    return max(-first, last) + outer

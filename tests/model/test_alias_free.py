@@ -6,7 +6,7 @@ from torch import Tensor
 from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as reference
 
 from model.alias_free import CONTEXT_SAMPLES, AliasFreeSnake
-from model.alias_free_kernels import FILTER
+from model.alias_free_kernels import FILTER, compile_loops
 
 
 @pytest.fixture
@@ -70,3 +70,16 @@ def test_bfloat16_is_computed_in_float32(activation: AliasFreeSnake) -> None:
         output = activation(signal)
         assert output.dtype == torch.bfloat16
         torch.testing.assert_close(output, activation(signal.float()).bfloat16())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiled_loops_equal_plain_ones(
+    activation: AliasFreeSnake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal, weight = torch.randn(2, 1, 4, 50).unbind()
+    plain = outcome(activation, "forward", signal, weight)
+    monkeypatch.setattr("model.alias_free_kernels._compiled", {})
+    if not compile_loops(training=True):
+        pytest.skip("no C++ compiler on this machine")
+    for ours, theirs in zip(outcome(activation, "forward", signal, weight), plain, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)

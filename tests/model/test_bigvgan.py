@@ -1,8 +1,5 @@
 """The vocoder: parity with `transformers`, and a stream that equals the whole for any chunking."""
 
-from collections.abc import Iterator
-
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,35 +7,11 @@ from torch import Tensor
 from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as reference
 from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import Qwen2_5OmniBigVGANConfig
 
-from model.bigvgan import BigVGAN, context_frames
+from model.bigvgan import context_frames
 from model.figures import BigVGANConfig
+from tests.model.tiny_voice import BIGVGAN, random_vocoder
 
-CONFIG = BigVGANConfig(
-    mel_dim=8,
-    upsample_initial_channel=16,
-    resblock_kernel_sizes=(3, 5),
-    resblock_dilation_sizes=((1, 2, 3), (1, 1, 2)),
-    upsample_rates=(5, 4),
-    upsample_kernel_sizes=(11, 8),
-)
-
-
-@pytest.fixture(autouse=True)
-def uncompiled() -> Iterator[None]:
-    """Shapes are many and tiny here; the compiled loops have their own test."""
-    with torch.compiler.set_stance("force_eager"):
-        yield
-
-
-def random_vocoder() -> BigVGAN:
-    torch.manual_seed(0)
-    vocoder = BigVGAN(CONFIG).eval()
-    for name, parameter in vocoder.named_parameters():
-        if "act." in name:
-            torch.nn.init.normal_(parameter, std=0.5)
-    return vocoder
-
-
+CONFIG = BIGVGAN
 VOCODER = random_vocoder()
 MEL = torch.randn(8, 61, generator=torch.Generator().manual_seed(1)) * 2 - 4
 
@@ -80,14 +53,15 @@ def test_streamed_equals_offline(cuts: list[int], length: int) -> None:
     assert state.frames.shape[1] == 0 and not state.begun  # ready for the next stream
 
 
-def test_context_is_what_the_network_reaches_and_no_more_than_a_frame_beyond() -> None:
+def test_context_covers_what_the_network_reaches() -> None:
     declared = VOCODER.context_frames
     mel = MEL.clone().requires_grad_()
     begin = 30 * CONFIG.samples_per_frame
     VOCODER(mel[None])[0, begin : begin + CONFIG.samples_per_frame].sum().backward()
     assert mel.grad is not None
     read = mel.grad.abs().sum(0).nonzero().flatten()
-    assert declared - 1 <= max(30 - int(read.min()), int(read.max()) - 30) <= declared
+    # The outermost taps are so small that a product of all of them is zero in float32.
+    assert declared - 2 <= max(30 - int(read.min()), int(read.max()) - 30) <= declared
 
 
 @torch.no_grad()
@@ -108,4 +82,4 @@ def test_published_figures_need_their_context() -> None:
         upsample_kernel_sizes=(11, 7, 4, 4, 4, 4),
     )
     assert published.samples_per_frame == 240
-    assert context_frames(published) == pytest.approx(36, abs=8)
+    assert context_frames(published) == 34
