@@ -1,14 +1,15 @@
 """Anti-aliased SnakeBeta: the activation between the convolutions of BigVGAN.
 
-Knows the published filters (a twelve-tap Kaiser-windowed sinc, ratio two, edges repeated) and two ways to
-compute the same activation: `reference_forward`, written as the paper draws it, and `forward`, in
-polyphase form. Does not know where in the vocoder it stands, nor anything about streaming: how far it
-looks to each side is told by `CONTEXT_SAMPLES`.
+Knows the published filters (a twelve-tap Kaiser-windowed sinc, ratio two, edges repeated) and two
+ways to compute the same activation: `reference_forward`, written as the paper draws it, and
+`forward`, in polyphase form. Does not know where in the vocoder it stands, nor anything about
+streaming: how far it looks to each side is told by `CONTEXT_SAMPLES`.
 
-Why two ways: upsampling by a transposed depthwise convolution and downsampling by a strided one are most
-of the vocoder's time on a CPU, because a depthwise kernel of one channel leaves the vector units idle. In
-polyphase form the doubled signal is kept as its even and its odd samples, each tap is one shifted
-product of the whole tensor, and a compiler makes two loops of them (`model.alias_free_kernels`).
+Why two ways: upsampling by a transposed depthwise convolution and downsampling by a strided one are
+most of the vocoder's time on a CPU, because a depthwise kernel of one channel leaves the vector
+units idle. In polyphase form the doubled signal is kept as its even and its odd samples, each tap
+is one shifted product of the whole tensor, and a compiler makes two loops of them
+(`model.alias_free_kernels`).
 
 Source: "BigVGAN" (Lee et al., 2023), section 3.2; parameter names of the reference's
 `Qwen2_5OmniAntiAliasedActivation1d`.
@@ -20,8 +21,8 @@ from torch.nn import functional as F
 
 from model.alias_free_kernels import FILTER, RATIO, TAPS, anti_aliased_snake
 
-# An output mixes activated samples up to three away, each of which mixes inputs up to three away; the two
-# half-sample offsets have opposite signs, so the reach is five and not six.
+# An output mixes activated samples up to three away, each of which mixes inputs up to three away;
+# the two half-sample offsets have opposite signs, so the reach is five and not six.
 CONTEXT_SAMPLES = 5
 # Keeps 1 / exp(beta) finite; the released weights were trained with it.
 NO_DIVISION_BY_ZERO = 1e-9
@@ -52,7 +53,8 @@ class SnakeBeta(nn.Module):
 class AliasFreeSnake(nn.Module):
     """Upsample by two, SnakeBeta, downsample by two: `[B, C, T]` to `[B, C, T]`.
 
-    Source: the reference's `AntiAliasedActivation1d`; the parameters are `act.alpha` and `act.beta`.
+    Source: the reference's `AntiAliasedActivation1d`; the parameters are `act.alpha` and
+        `act.beta`.
     """
 
     def __init__(self, channels: int) -> None:

@@ -2,13 +2,13 @@
 
 Knows the filter, the polyphase form and its gradient, and when to compile. Knows no parameters.
 
-The doubled signal is never interleaved: `even` and `odd` hold its samples 2t and 2t + 1. Both carry a
-margin of three positions on each side, so that every tap is a plain slice. The halves are written to
-memory between the two filters on purpose: fused into one loop, each activated sample would be computed
-again for every tap that reads it, sine included.
+The doubled signal is never interleaved: `even` and `odd` hold its samples 2t and 2t + 1. Both carry
+a margin of three positions on each side, so that every tap is a plain slice. The halves are written
+to memory between the two filters on purpose: fused into one loop, each activated sample would be
+computed again for every tap that reads it, sine included.
 
-Uncompiled they are about as fast as the depthwise convolutions of `AliasFreeSnake.reference_forward`,
-compiled some six times faster on a CPU.
+Uncompiled they are about as fast as the depthwise convolutions of
+`AliasFreeSnake.reference_forward`, compiled some six times faster on a CPU.
 """
 
 import functools
@@ -57,7 +57,8 @@ def kaiser_sinc_filter(cutoff: float, half_width: float, taps: int) -> Tensor:
     return response / response.sum()
 
 
-# A plain tuple: constants of the compiled loops, and nothing to save in a checkpoint or move to a device.
+# A plain tuple: constants of the compiled loops, and nothing to save in a checkpoint or move to a
+# device.
 FILTER: tuple[float, ...] = tuple(kaiser_sinc_filter(0.5 / RATIO, 0.6 / RATIO, TAPS).tolist())
 
 # Taps by offset in half-rate positions. Upsampling doubles, so that energy is kept.
@@ -85,7 +86,9 @@ def anti_aliased_snake(signal: Tensor, frequency: Tensor, inverse_magnitude: Ten
     """
     # Padded outside the loops: with the edge test inside, the compiler does not use vectors.
     padded = F.pad(signal, (2 * _MARGIN, 2 * _MARGIN), mode="replicate")
-    result: Tensor = _PolyphaseSnake.apply(padded, frequency, inverse_magnitude)
+    result: Tensor = _PolyphaseSnake.apply(  # type: ignore[no-untyped-call]
+        padded, frequency, inverse_magnitude
+    )
     return result
 
 
@@ -140,7 +143,7 @@ def _filtered_down(even: Tensor, odd: Tensor) -> Tensor:
 
 
 def _halves_gradient(gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """The transpose of `_filtered_down`: `[B, C, T + 12]`, zeros outside, to two `[B, C, T + 6]`."""
+    """The transpose of `_filtered_down`: `[B, C, T + 12]`, zero outside, to two `[B, C, T + 6]`."""
     length = gradient.shape[-1] - 2 * _MARGIN
     even = _weighted(gradient, _OUTPUT_FROM_EVEN, length, -1)
     return even, _weighted(gradient, _OUTPUT_FROM_ODD, length, -1)
@@ -149,7 +152,7 @@ def _halves_gradient(gradient: Tensor) -> tuple[Tensor, Tensor]:
 def _snake_gradient(
     padded: Tensor, frequency: Tensor, inverse: Tensor, even_gradient: Tensor, odd_gradient: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients before the activation (two `[B, C, T + 6]`) and, not yet summed, of its constants."""
+    """Gradients before the activation, two `[B, C, T + 6]`, and of its constants, not summed."""
     padded = padded.float()
     length = padded.shape[-1] - 2 * _MARGIN
     even = _weighted(padded, _EVEN_FROM_INPUT, length)
@@ -174,7 +177,7 @@ def _input_gradient(even: Tensor, odd: Tensor) -> Tensor:
 
 
 def _repeat_edges(even: Tensor, odd: Tensor) -> None:
-    """Overwrites the margins: the doubled signal begins with an even sample and ends with an odd one."""
+    """Fills the margins: the doubled signal begins with an even sample and ends with an odd one."""
     first, last = even[..., _MARGIN, None].clone(), odd[..., -_MARGIN - 1, None].clone()
     for half in (even, odd):
         half[..., :_MARGIN] = first
@@ -182,7 +185,7 @@ def _repeat_edges(even: Tensor, odd: Tensor) -> None:
 
 
 def _fold_edges(even: Tensor, odd: Tensor) -> None:
-    """The transpose of `_repeat_edges`: the margins' gradients belong to the samples they repeat."""
+    """The transpose of `_repeat_edges`: a margin's gradients belong to the sample it repeats."""
     even[..., _MARGIN] += even[..., :_MARGIN].sum(-1) + odd[..., :_MARGIN].sum(-1)
     odd[..., -_MARGIN - 1] += even[..., -_MARGIN:].sum(-1) + odd[..., -_MARGIN:].sum(-1)
     for half in (even, odd):
@@ -198,7 +201,8 @@ def _run(function: Callable[..., Any], *tensors: Tensor) -> Any:
 def compile_loops(*, training: bool = False) -> bool:
     """Compiles the loops for this process; without it they run as plain tensor operations.
 
-    Takes some ten seconds the first time on a machine, and one or two once the compiler's cache is warm.
+    Takes some ten seconds the first time on a machine, and one or two once the compiler's cache is
+    warm.
 
     Args:
         training: Whether to compile the gradient's loops too.

@@ -1,12 +1,13 @@
 """BigVGAN: log-mel frames to samples, whole or a stretch at a time.
 
-Knows the published generator (transposed convolutions, residual blocks with anti-aliased SnakeBeta, the
-rescaling of the mel in front), how far each sample looks to both sides, and how to give a stream samples
-that are final. Does not know the DiT, codec tokens or who listens.
+Knows the published generator (transposed convolutions, residual blocks with anti-aliased SnakeBeta,
+the rescaling of the mel in front), how far each sample looks to both sides, and how to give a
+stream samples that are final. Does not know the DiT, codec tokens or who listens.
 
-The network is not causal: a sample depends on `context_frames` mel frames before and after its own, a
-number computed from the config. `step` therefore holds that many frames back, and computes that many past
-frames again; its samples are those of `forward` over the whole mel, to float tolerance, for any chunking.
+The network is not causal: a sample depends on `context_frames` mel frames before and after its own,
+a number computed from the config. `step` therefore holds that many frames back, and computes that
+many past frames again; its samples are those of `forward` over the whole mel, to float tolerance,
+for any chunking.
 
 Source: "BigVGAN" (Lee et al., 2023); parameter names of the reference's
 `Qwen2_5OmniToken2WavBigVGANModel`.
@@ -57,14 +58,13 @@ class BigVGANState:
     """One stream's mel frames that are still needed.
 
     Attributes:
-        frames: `[mel_dim, n]`: up to `context_frames` already spoken ones, then those not yet spoken.
+        frames: `[mel_dim, n]`: up to `context_frames` already spoken ones, then those not yet
+            spoken.
         spoken_frames: How many of `frames` were already turned into samples.
-        begun: Whether anything was dropped in front, so that `frames` no longer starts the stream.
     """
 
     frames: Tensor
     spoken_frames: int = 0
-    begun: bool = False
 
 
 class BigVGAN(nn.Module):
@@ -122,7 +122,7 @@ class BigVGAN(nn.Module):
             blocks = self.resblocks[stage * kernels : (stage + 1) * kernels]
             hidden = torch.stack([block(hidden) for block in blocks]).sum(0) / kernels
         waveform: Tensor = self.conv_post(self.activation_post(hidden))
-        return torch.clamp(waveform, -1.0, 1.0).squeeze(1)
+        return waveform.clamp(-1.0, 1.0).squeeze(1)
 
     def init_state(self) -> BigVGANState:
         """Returns the state of a stream that has not begun."""
@@ -141,9 +141,9 @@ class BigVGAN(nn.Module):
         return self._advance(state, mel, held_frames=self.context_frames)
 
     def flush(self, state: BigVGANState) -> Tensor:
-        """Ends a stream: returns the samples `[S]` of the frames held back, and resets the state."""
+        """Ends a stream: the samples `[S]` of the frames held back; the state is as new."""
         samples = self._advance(state, state.frames[:, :0], held_frames=0)
-        state.frames, state.spoken_frames, state.begun = state.frames[:, :0], 0, False
+        state.frames, state.spoken_frames = state.frames[:, :0], 0
         return samples
 
     def _advance(self, state: BigVGANState, mel: Tensor, *, held_frames: int) -> Tensor:
@@ -152,12 +152,11 @@ class BigVGAN(nn.Module):
         if final_frames <= state.spoken_frames:
             return state.frames.new_empty(0)
         per_frame = self.config.samples_per_frame
-        samples = self(state.frames[None])[0]
+        samples: Tensor = self(state.frames[None])[0]
         samples = samples[state.spoken_frames * per_frame : final_frames * per_frame]
         dropped = max(0, final_frames - self.context_frames)
         state.frames = state.frames[:, dropped:].clone()
         state.spoken_frames = final_frames - dropped
-        state.begun = state.begun or dropped > 0
         return samples
 
 

@@ -1,14 +1,15 @@
 """The mel transformer: from a noisy mel, codec tokens and a speaker to the velocity of the flow.
 
-Knows one evaluation of the network, over a whole sequence or a window of one: attention is confined to
-blocks of `block_size` mel frames, a few layers see one block back and a few one ahead. Does not know the
-solver, nor how windows follow each other in a stream (`model.token2wav`).
+Knows one evaluation of the network, over a whole sequence or a window of one: attention is confined
+to blocks of `block_size` mel frames, a few layers see one block back and a few one ahead. Does not
+know the solver, nor how windows follow each other in a stream (`model.token2wav`).
 
 Only the first head is rotated (the published weights were trained so), and rotation is relative: a
-window cut at a block border gives what the whole gives, where it holds all blocks that are looked at.
+window cut at a block border gives what the whole gives, where it holds all blocks that are looked
+at.
 
-Source: "F5-TTS" (Chen et al., 2024) for the backbone, section 2.4 of the Qwen2.5-Omni report for the
-sliding window; parameter names of the reference's `Qwen2_5OmniToken2WavDiTModel`.
+Source: "F5-TTS" (Chen et al., 2024) for the backbone, section 2.4 of the Qwen2.5-Omni report for
+    the sliding window; parameter names of the reference's `Qwen2_5OmniToken2WavDiTModel`.
 """
 
 import math
@@ -86,7 +87,8 @@ class CodecEmbedding(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """`[B, N]` to `[B, N * repeats, emb_dim]`."""
-        return self.codec_embed(codes).repeat_interleave(self.repeats, dim=1)
+        embedded: Tensor = self.codec_embed(codes)
+        return embedded.repeat_interleave(self.repeats, dim=1)
 
 
 class InputEmbedding(nn.Module):
@@ -120,7 +122,8 @@ class AdaptiveNorm(nn.Module):
 
     def modulation(self, time: Tensor) -> tuple[Tensor, ...]:
         """Returns the vectors of a time embedding `[B, hidden]`, each `[B, 1, hidden]`."""
-        return self.linear(F.silu(time))[:, None].chunk(self.vectors, dim=-1)
+        vectors: Tensor = self.linear(F.silu(time))[:, None]
+        return vectors.chunk(self.vectors, dim=-1)
 
 
 def modulated(hidden: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
@@ -206,7 +209,8 @@ class DiTLayer(nn.Module):
         mask = (blocks >= -self.looks_back) & (blocks <= self.looks_ahead)
         attended = self.attn(modulated(hidden, shift, scale), rotation, mask)
         hidden = hidden + gate * attended
-        return hidden + ff_gate * self.ff(modulated(hidden, ff_shift, ff_scale))
+        output: Tensor = hidden + ff_gate * self.ff(modulated(hidden, ff_shift, ff_scale))
+        return output
 
 
 class DiT(nn.Module):
@@ -254,7 +258,8 @@ class DiT(nn.Module):
         Args:
             codes: `[B, N]` codec tokens.
             voice: Of the same B.
-            guided: Whether B rows without any condition follow (codes dropped, no speaker, no voice).
+            guided: Whether B rows without any condition follow (codes dropped, no speaker, no
+                voice).
         """
         speaker, embedding = voice.speaker, voice.embedding
         if guided:

@@ -1,7 +1,7 @@
 """The flow-matching solver: from noise at time 0 to a mel at time 1.
 
-Knows time points (with sway), Euler's method and the published fourth-order Runge-Kutta, and guidance.
-Does not know the network: it gets a velocity function.
+Knows time points (with sway), Euler's method and the published fourth-order Runge-Kutta, and
+guidance. Does not know the network: it gets a velocity function.
 
 Source: "Voicebox" and "F5-TTS" for flow matching with guidance and sway; the reference's
 `RungeKutta4ODESolver` (Kutta's 3/8 rule) and `Qwen2_5OmniToken2WavDiTModel.sample`.

@@ -126,8 +126,8 @@ class SpeakerEncoder(nn.Module):
         )
         if not len(widths) == len(kernels) == len(dilations) or len(widths) < 3:
             raise ConfigError(
-                "enc_channels, enc_kernel_sizes and enc_dilations must be of one length, at least 3; "
-                f"got {len(widths)}, {len(kernels)}, {len(dilations)}"
+                "enc_channels, enc_kernel_sizes and enc_dilations must be of one length, "
+                f"at least 3; got {len(widths)}, {len(kernels)}, {len(dilations)}"
             )
         middle = widths[0]
         if set(widths[:-1]) != {middle} or widths[-1] != middle * (len(widths) - 2):

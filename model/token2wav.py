@@ -1,107 +1,38 @@
 """Token2Wav: codec tokens to samples, whole or chunk by chunk.
 
-Knows how DiT, flow solver and vocoder join, and the sliding window in which a stream is computed. Does
-not know where codes come from, nor when somebody listens.
+Knows how DiT, flow solver and vocoder join, and the sliding window in which a stream is computed.
+Does not know where codes come from, nor when somebody listens.
 
-A stream's codes are cut into blocks. Each chunk is solved in a window of its own blocks, the blocks before
-them that the DiT looks back to and those after that it looks ahead to; which chunks there are follows from
-`ChunkPolicy` alone, never from how the codes arrive, so that a stream's samples are the same for any chunking.
+A stream's codes are cut into blocks. Each chunk is solved in a window of its own blocks, the blocks
+before them that the DiT looks back to and those after that it looks ahead to; which chunks there
+are follows from `ChunkPolicy` alone, never from how the codes arrive, so that a stream's samples
+are the same for any chunking.
 
-Streamed is near offline, not equal to it. One evaluation of the DiT is exact in its window. A solver
-evaluates it many times, and each time the window's outer blocks, which lack their own neighbours, come
-out a little different and reach one look further in: offline, every block depends on all others.
-With the same noise the difference is bounded by a test, in mel and in the waveform. Up to the length
-of the first window, and in the vocoder after any mel, there is none.
+Streamed is near offline, not equal to it. One evaluation of the DiT is exact in its window. A
+solver evaluates it many times, and each time the window's outer blocks, which lack their own
+neighbours, come out a little different and reach one look further in: offline, every block depends
+on all others. With the same noise the difference is bounded by a test, in mel and in the waveform.
+Up to the length of the first window, and in the vocoder after any mel, there is none.
 
 Source: section 2.4 of the Qwen2.5-Omni report; the reference's `Qwen2_5OmniToken2WavModel`.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
-from model.bigvgan import BigVGAN, BigVGANState
+from model.bigvgan import BigVGAN
 from model.dit import DiT, VoiceConditions
 from model.errors import ConfigError, InputError
 from model.extras import SolverConfig
 from model.figures import Token2WavConfig
 from model.flow import SMALLEST_GUIDANCE, guided, solve
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speaker:
-    """A voice of spk_dict.pt.
-
-    Attributes:
-        name: For people.
-        cond: `[1, enc_emb_dim]` embedding.
-        ref_mel: `[1, frames, mel_dim]` reference for the speaker encoder.
-        bos_token: The text token with which the Talker begins in this voice.
-    """
-
-    name: str
-    cond: Tensor
-    ref_mel: Tensor
-    bos_token: int
-
-    def to(self, device: torch.device | str) -> "Speaker":
-        """Returns the voice with its tensors on a device."""
-        return replace(self, cond=self.cond.to(device), ref_mel=self.ref_mel.to(device))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkPolicy:
-    """How many blocks each chunk of a stream has: small at first, for the first packet, then larger.
-
-    Attributes:
-        blocks: Of the first chunks, in order; the last figure holds for all that follow.
-    """
-
-    blocks: tuple[int, ...] = (1, 2, 4)
-
-    def __post_init__(self) -> None:
-        if not self.blocks or min(self.blocks) < 1:
-            raise ConfigError(f"chunk sizes must be at least 1 block, got {self.blocks}")
-
-    def size(self, chunk: int) -> int:
-        """Returns the blocks of the chunk with that index."""
-        return self.blocks[min(chunk, len(self.blocks) - 1)]
-
-
-@dataclass(slots=True)
-class Token2WavState:
-    """One stream's position.
-
-    Attributes:
-        voice: Its conditions.
-        generator: Draws the initial noise, block after block.
-        vocoder: State of the vocoder behind it.
-        codes: `[n]`, from the first block that the next window looks back to.
-        noise: `[frames, mel_dim]` of the blocks in `codes` drawn so far.
-        back_blocks: Blocks in front of `codes` that were solved before.
-        chunks: Chunks solved.
-    """
-
-    voice: VoiceConditions
-    generator: torch.Generator
-    vocoder: BigVGANState
-    codes: Tensor
-    noise: Tensor
-    back_blocks: int = 0
-    chunks: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """Blocks to solve together, of which some are looked at only."""
-
-    state: Token2WavState
-    codes: Tensor = field(repr=False)  # [n]
-    noise: Tensor = field(repr=False)  # [frames, mel_dim]
-    own_frames: slice
+from model.token2wav_state import ChunkPolicy as ChunkPolicy
+from model.token2wav_state import Speaker as Speaker
+from model.token2wav_state import Token2WavState as Token2WavState
+from model.token2wav_state import Window
 
 
 class Token2Wav(nn.Module):
@@ -131,7 +62,8 @@ class Token2Wav(nn.Module):
             )
         if dit.block_size % dit.repeats:
             raise ConfigError(
-                f"dit_config.block_size {dit.block_size} must be a multiple of repeats {dit.repeats}"
+                f"dit_config.block_size {dit.block_size} must be a multiple of "
+                f"repeats {dit.repeats}"
             )
         self.config = config
         self.solver = solver or SolverConfig()
@@ -161,9 +93,9 @@ class Token2Wav(nn.Module):
         Returns:
             `[N * samples_per_code]` in [-1, 1] at the config's sampling rate.
         """
-        return self.code2wav_bigvgan_model(
-            self.mel(codes, speaker, noise=noise, generator=generator, solver=solver)
-        )[0]
+        mel = self.mel(codes, speaker, noise=noise, generator=generator, solver=solver)
+        samples: Tensor = self.code2wav_bigvgan_model(mel)
+        return samples[0]
 
     @torch.inference_mode()
     def mel(
@@ -175,7 +107,7 @@ class Token2Wav(nn.Module):
         generator: torch.Generator | None = None,
         solver: SolverConfig | None = None,
     ) -> Tensor:
-        """Solves the flow for whole codes: arguments as in `forward`; `[1, mel_dim, N * repeats]`."""
+        """Solves the flow for whole codes, as `forward` does: `[1, mel_dim, N * repeats]`."""
         self._check_codes(codes[0])
         if noise is None:
             frames = codes.shape[1] * self.config.dit.repeats
@@ -236,7 +168,7 @@ class Token2Wav(nn.Module):
         blocks = state.back_blocks + self.policy.size(state.chunks)
         return (blocks + self.code2wav_dit_model.ahead_blocks) * self.config.dit.block_codes
 
-    def _next_window(self, state: Token2WavState) -> _Window:
+    def _next_window(self, state: Token2WavState) -> Window:
         """Cuts the next chunk's window and moves the state past the chunk."""
         own_blocks = self.policy.size(state.chunks)
         window = self._window(state, self._next_codes(state), own_blocks)
@@ -248,12 +180,12 @@ class Token2Wav(nn.Module):
         state.chunks += 1
         return window
 
-    def _last_window(self, state: Token2WavState) -> _Window:
+    def _last_window(self, state: Token2WavState) -> Window:
         window = self._window(state, len(state.codes), None)
         state.codes, state.noise, state.back_blocks = state.codes[:0], state.noise[:0], 0
         return window
 
-    def _window(self, state: Token2WavState, codes: int, own_blocks: int | None) -> _Window:
+    def _window(self, state: Token2WavState, codes: int, own_blocks: int | None) -> Window:
         """The first `codes` of the state; its own frames end with `own_blocks`, or the window."""
         block = self.config.dit.block_size
         frames = codes * self.config.dit.repeats
@@ -261,11 +193,11 @@ class Token2Wav(nn.Module):
         state.noise = torch.cat((state.noise, missing.to(state.noise)))
         begin = state.back_blocks * block
         end = frames if own_blocks is None else begin + own_blocks * block
-        return _Window(state, state.codes[:codes], state.noise[:frames], slice(begin, end))
+        return Window(state, state.codes[:codes], state.noise[:frames], slice(begin, end))
 
-    def _solve_windows(self, windows: Sequence[_Window]) -> list[tuple[Token2WavState, Tensor]]:
-        """Solves windows, equal shapes together; each state with its own mel `[mel_dim, frames]`."""
-        groups: dict[int, list[_Window]] = defaultdict(list)
+    def _solve_windows(self, windows: Sequence[Window]) -> list[tuple[Token2WavState, Tensor]]:
+        """Solves windows, equal shapes together; each state comes with its mel `[mel_dim, n]`."""
+        groups: dict[int, list[Window]] = defaultdict(list)
         for window in windows:
             groups[len(window.codes)].append(window)
         solved = []
@@ -296,7 +228,10 @@ class Token2Wav(nn.Module):
         def velocity(time: Tensor, state: Tensor) -> Tensor:
             times = time.expand(rows * len(state))
             found: Tensor = dit(state.repeat(rows, 1, 1), times, conditions)
-            return guided(*found.chunk(2), solver.guidance_scale) if with_twin else found
+            if not with_twin:
+                return found
+            conditioned, unconditioned = found.chunk(2)
+            return guided(conditioned, unconditioned, solver.guidance_scale)
 
         return solve(velocity, noise, solver)
 

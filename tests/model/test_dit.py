@@ -6,7 +6,7 @@ from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as reference
 from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import Qwen2_5OmniDiTConfig
 
 from model.dit import DiT
-from tests.model.tiny_voice import DIT, random_dit
+from tests.model.tiny_voice import DIT, as_reference, random_dit
 
 MODEL = random_dit()
 BLOCKS = 7
@@ -26,9 +26,7 @@ def velocity(state: Tensor, codes: Tensor) -> Tensor:
 
 
 def theirs() -> reference.Qwen2_5OmniToken2WavDiTModel:
-    names = {key: getattr(DIT, key) for key in DIT.__dataclass_fields__ if key != "rope_theta"}
-    listed = {key: list(v) if isinstance(v, tuple) else v for key, v in names.items()}
-    config = Qwen2_5OmniDiTConfig(**listed)
+    config = as_reference(DIT, Qwen2_5OmniDiTConfig)
     config._attn_implementation = "sdpa"
     model = reference.Qwen2_5OmniToken2WavDiTModel(config).eval()
     model.load_state_dict(MODEL.state_dict())

@@ -1,5 +1,7 @@
 """Token2Wav: parity with `transformers`, and the laws of its stream."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -49,10 +51,7 @@ def streamed(
     """The samples of a stream whose codes arrive in pieces cut at `cuts`."""
     state = MODEL.init_state(speaker, seed)
     bounds = [0, *sorted(min(cut, len(codes)) for cut in cuts), len(codes)]
-    pieces = [
-        MODEL.step(state, codes[begin:end])
-        for begin, end in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    pieces = [MODEL.step(state, codes[begin:end]) for begin, end in pairwise(bounds)]
     return torch.cat((*pieces, MODEL.flush(state)))
 
 

@@ -1,4 +1,4 @@
-"""A tiny Token2Wav: one config and one random state dict for the tests of its parts and of the whole."""
+"""A tiny Token2Wav: one config and one random state dict, for tests of its parts and of it all."""
 
 from typing import Any
 
@@ -61,7 +61,8 @@ def random_vocoder() -> BigVGAN:
     torch.manual_seed(0)
     vocoder = BigVGAN(BIGVGAN).eval()
     for name, parameter in vocoder.named_parameters():
-        # The other layers keep their usual start: their sound must not be clipped, nor lost in noise.
+        # The other layers keep their usual start: their sound must not be clipped, nor lost in
+        # noise.
         if "act." in name:
             torch.nn.init.normal_(parameter, std=0.5)
     return vocoder

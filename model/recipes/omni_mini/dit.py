@@ -1,8 +1,9 @@
 """Stage `dit`: the mel transformer learns to draw the teacher's mel from its codec tokens.
 
-Plain conditional flow matching: a mel and noise are mixed at a random time, and the network is asked for
-the difference. There is one voice, so that its reference mel and embedding are constants, kept in
-`speaker.pt` beside the run; and nothing is dropped for guidance, which this voice does not need.
+Plain conditional flow matching: a mel and noise are mixed at a random time, and the network is
+asked for the difference. There is one voice, so that its reference mel and embedding are constants,
+kept in `speaker.pt` beside the run; and nothing is dropped for guidance, which this voice does not
+need.
 
 Source: "Flow Matching for Generative Modeling" (Lipman et al., 2023), the optimal-transport path.
 """
@@ -125,7 +126,7 @@ class Mels:
 
 
 def speaker_tensors(mels: Mels) -> dict[str, Tensor]:
-    """The one voice: `ref_mel` `[1, 300, 80]` of held-out speech, and a constant `cond` `[1, 16]`."""
+    """The one voice: `ref_mel` `[1, 300, 80]` of held-out speech, a constant `cond` `[1, 16]`."""
     whole = torch.cat([mel for _, mel in mels.utterances[:_HELD_OUT]], dim=1)
     return {
         "ref_mel": whole[:, :_REFERENCE_FRAMES].T[None].float(),

@@ -1,12 +1,14 @@
 """Stage `vocoder`: BigVGAN learns the teacher's voice from its own log-mels.
 
-Spectral distances alone at first, for they teach most of it in the fewest steps; then a discriminator
-joins, for without one every sound that has no pitch buzzes. Convolutions run under bfloat16 autocast.
+Spectral distances alone at first, for they teach most of it in the fewest steps; then a
+discriminator joins, for without one every sound that has no pitch buzzes. Convolutions run under
+bfloat16 autocast.
 """
 
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +28,8 @@ from model.recipes.omni_mini.vocoder_losses import (
 )
 from model.speech_mel import HOP_SAMPLES, MEL_BINS, speech_mel
 
-# Few channels where there are many samples: 0.1 x real time on one CPU thread, 2.2 M parameters, 15 frames
-# of context.
+# Few channels where there are many samples: 0.1 x real time on one CPU thread, 2.2 M parameters, 15
+# frames of context.
 VOCODER_CONFIG = BigVGANConfig(
     mel_dim=MEL_BINS,
     upsample_initial_channel=256,
@@ -90,10 +92,10 @@ class Segments:
                 self._shards.append(np.load(path)["audio"])
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
-        """Returns `[B, 80, F]` log-mels and the `[B, 240 F]` samples they belong to, by step and seed."""
+        """Returns log-mels `[B, 80, F]` and their samples `[B, 240 F]`, by step and seed."""
         rng = np.random.default_rng((self._plan.seed, step))
         length = (self._plan.segment_frames + 2 * _MARGIN_FRAMES) * HOP_SAMPLES
-        rows = []
+        rows: list[np.ndarray] = []
         while len(rows) < self._plan.batch:
             shard = self._shards[rng.integers(len(self._shards))]
             start = int(rng.integers(len(shard) - length))
@@ -110,7 +112,7 @@ class Segments:
 def vocoder_losses(
     model: Adversaries, segments: Segments, plan: VocoderPlan, step: int
 ) -> dict[str, Tensor]:
-    """Computes one step's losses; `loss` holds both sides', each reaching only its own parameters."""
+    """One step's losses; `loss` sums both sides', each of which reaches its own parameters only."""
     if step % 500 == 0:
         segments.look()
     mel, real = segments.draw(step)
@@ -147,11 +149,12 @@ def train_vocoder(speech: Path, directory: Path, plan: VocoderPlan | None = None
     compile_loops(training=True)
     torch.manual_seed(plan.seed)
     model = Adversaries()
+    groups: list[dict[str, Any]] = [
+        {"params": list(model.generator.parameters())},
+        {"params": list(model.discriminator.parameters()), "lr_scale": 0.5},
+    ]
     optimizer = torch.optim.AdamW(
-        [
-            {"params": list(model.generator.parameters())},
-            {"params": list(model.discriminator.parameters()), "lr_scale": 0.5},
-        ],
+        groups,
         betas=(0.8, 0.99),
         weight_decay=0.01,
     )

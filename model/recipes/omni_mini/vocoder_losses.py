@@ -2,8 +2,9 @@
 
 Knows waveforms and their spectrograms at several resolutions. Does not know the generator.
 
-Source: multi-resolution STFT loss from "Parallel WaveGAN" (Yamamoto et al., 2020), the discriminator on
-spectrograms and its use from "UnivNet" (Jang et al., 2021), feature matching from MelGAN.
+Source: multi-resolution STFT loss from "Parallel WaveGAN" (Yamamoto et al., 2020), the
+    discriminator on spectrograms and its use from "UnivNet" (Jang et al., 2021), feature matching
+    from MelGAN.
 """
 
 from collections.abc import Sequence
@@ -18,14 +19,14 @@ from model.speech_mel import speech_mel
 # (window, hop) in samples at 24 kHz: from sharp in time to sharp in frequency.
 _RESOLUTIONS = ((2048, 480), (1024, 240), (512, 120), (256, 60), (128, 32))
 _JUDGED = ((1024, 240), (512, 120), (256, 60))
-# Quieter than these, 60 to 80 dB below the voice, nothing is heard; without floors the digital silence of a
-# synthetic teacher and its empty top bands would rule a loss of logarithms.
+# Quieter than these, 60 to 80 dB below the voice, nothing is heard; without floors the digital
+# silence of a synthetic teacher and its empty top bands would rule a loss of logarithms.
 _FLOOR = 5e-5
 _MEL_FLOOR = -8.5
 
 
 def magnitude(waveform: Tensor, window: int, hop: int) -> Tensor:
-    """Returns `[B, bins, frames]` magnitudes of `[B, S]`; a sine of amplitude one peaks near one."""
+    """Returns magnitudes `[B, bins, frames]` of `[B, S]`; a full-scale sine peaks near one half."""
     hann = torch.hann_window(window, device=waveform.device)
     spectrum = torch.stft(waveform, window, hop, window=hann, return_complex=True)
     power = spectrum.real.square() + spectrum.imag.square()
