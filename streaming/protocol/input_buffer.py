@@ -126,6 +126,15 @@ class InputBuffer:
             self._outbox.command(DropUserAudio(item_id=self._item_id))
         self._reset()
 
+    def lose(self, item_id: str) -> bool:
+        """The engine gave an item up; says if it is the open turn, whose rest is then ignored."""
+        if item_id != self._item_id:
+            return False
+        self._history.remove(item_id)
+        self._reset()
+        self._is_refused = True
+        return True
+
     @property
     def _open_ms(self) -> int:
         """Audio of the open turn; 0 if none is open."""

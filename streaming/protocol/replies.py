@@ -119,14 +119,7 @@ class Replies:
                 self._end(self._active, done)
 
     def _start(self, spec: ResponseSpec) -> None:
-        response = Response(
-            spec,
-            conversation_id=self._conversation_id,
-            outbox=self._outbox,
-            history=self._history,
-            mouth=self._mouth,
-        )
-        self._active = response
+        self._active = response = self._new(spec)
         self._history.reserve(response.item.item_id)
         max_tokens = spec.max_output_tokens
         self._outbox.command(
@@ -150,24 +143,48 @@ class Replies:
     def _end(self, active: Response, done: ReplyDone) -> None:
         active.end(done)
         self._active = None
-        item = active.item
-        # What the engine said between our cancel and its seeing it, it takes for heard.
-        is_ahead = active.has_withheld and done.status != "failed"
-        if not active.is_shown:
+        self._keep_what_was_sent(active, done)
+        self._truncations.reply_ended()
+        self._start_next()
+
+    def _keep_what_was_sent(self, ended: Response, done: ReplyDone) -> None:
+        """Bring the engine's history back to the client's, where the reply was cut short.
+
+        The engine's is ahead of it: by the words whose sound it had not made yet, and by what it
+        said between our cancel and its seeing that.
+        """
+        item = ended.item
+        is_ahead = ended.has_withheld or done.status in ("cancelled", "failed")
+        if not ended.is_shown:
             self._history.remove(item.item_id)
-            if is_ahead:
+            if done.status != "failed":  # one that failed at its start is not even there
                 self._outbox.command(DeleteItem(item_id=item.item_id))
         elif is_ahead and item.speech is not None:
             self._truncations.cut_silently(item.item_id, item.speech.audio_ms)
-        self._truncations.reply_ended()
-        self._start_next()
 
     def _start_next(self) -> None:
         spec, cancelled = self._next, self._next_cancelled
         self._next = self._next_cancelled = None
         if spec is None:
             return
-        self._start(spec)
-        if cancelled is not None:
-            assert self._active is not None
-            self._cancel(self._active, cancelled, next_too=False)
+        if cancelled is None:
+            self._start(spec)
+        else:
+            self._begin_and_cancel(spec, cancelled)
+
+    def _begin_and_cancel(self, spec: ResponseSpec, reason: CancelReason) -> None:
+        """Tell the client of a response that was cancelled before the engine could be asked."""
+        response = self._new(spec)
+        response.cancel(reason)
+        usage = ReplyUsage()
+        done = ReplyDone(response_id=response.response_id, status="cancelled", usage=usage)
+        response.end(done)
+
+    def _new(self, spec: ResponseSpec) -> Response:
+        return Response(
+            spec,
+            conversation_id=self._conversation_id,
+            outbox=self._outbox,
+            history=self._history,
+            mouth=self._mouth,
+        )

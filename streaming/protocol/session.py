@@ -12,9 +12,8 @@ How a transport uses it (all calls are plain functions, from one thread at a tim
     for event in session.events_to_send(): …        # in order, each as one JSON text frame
 
 Knows the protocol's order, state and errors. Does not know sockets, clocks, the engine process or
-any network; signal processing is behind `streaming.protocol.ports`. It takes about 1 ms for each
-32 ms of audio in an append (voice activity), so a transport gives a frame of many seconds to a
-thread of its own.
+any network; signal processing is behind `streaming.protocol.ports`. A second of audio takes about
+10 ms (voice activity), so a transport gives a frame of many seconds to a thread of its own.
 """
 
 from __future__ import annotations
@@ -131,9 +130,8 @@ class RealtimeSession:
                 self._truncations.answered(event)
             case EngineFault(fatal=True, failure=failure):
                 self._lose(failure)
-            case EngineFault(item_id=item_id, failure=failure):
-                if item_id is None or not self._truncations.failed(item_id, failure):
-                    self._outbox.fault(failure.code, failure.message)
+            case EngineFault():
+                self._take_fault(event)
 
     def events_to_send(self) -> list[dict[str, Any]]:
         """The server events since the last call, in order."""
@@ -177,6 +175,18 @@ class RealtimeSession:
         return session_object(
             self._config, session_id=self.session_id, expires_at_s=self._expires_at_s
         )
+
+    def _take_fault(self, event: EngineFault) -> None:
+        item_id, failure = event.item_id, event.failure
+        if item_id is not None and self._truncations.failed(item_id, failure):
+            return
+        self._outbox.fault(failure.code, failure.message)
+        if item_id is None or self._input.lose(item_id):
+            return
+        if self._history.find(item_id) and item_id != self._replies.item_id:
+            # The engine does not hold it, so it is no part of what will be answered.
+            self._history.remove(item_id)
+            self._outbox.event("conversation.item.deleted", item_id=item_id)
 
     def _lose(self, failure: Failure) -> None:
         self._lost = failure

@@ -28,11 +28,12 @@ def session_object(
     for rare in ("reasoning", "parallel_tool_calls"):
         if getattr(config, rare) is not None:
             shown[rare] = getattr(config, rare)
+    if expires_at_s is not None:
+        shown["expires_at"] = expires_at_s
     return {
         **shown,
         "object": "realtime.session",
         "id": session_id,
-        "expires_at": expires_at_s,
         "audio": {"input": _input(config), "output": _output(config)},
         "x_not_applied": not_applied(config),
     }

@@ -17,7 +17,7 @@ class Reply:
     response_id: str
     item_id: str
     modality: str
-    sent: bool = False
+    begun: bool = False
 
 
 @dataclass
@@ -71,9 +71,10 @@ class EngineModel:
             case c.UpdateInstructions():
                 pass
 
-    def end_reply(self) -> None:
+    def end_reply(self, status: str) -> None:
+        """A reply stays as an item, however short, unless it failed before it began."""
         assert self.reply is not None
-        if not self.reply.sent:
+        if status == "failed" and not self.reply.begun:
             self.items.remove(self.reply.item_id)
         self.reply = None
 

@@ -209,7 +209,7 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(ms=st.sampled_from([20, 500]))
     def reply(self, ms):
         reply = self.engine.reply
-        reply.sent = True
+        reply.begun = True
         self._settle(self.rig.engine(ReplyText(response_id=reply.response_id, text="word ")))
         if reply.modality == "audio":
             pcm = tone(LOUD, ms)
@@ -219,7 +219,7 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(status=st.sampled_from(["completed", "cancelled", "incomplete", "failed"]))
     def end_reply(self, status):
         response_id = self.engine.reply.response_id
-        self.engine.end_reply()
+        self.engine.end_reply(status)
         done = ReplyDone(response_id=response_id, status=status, usage=USAGE)
         events = self.rig.engine(done)
         # A cut that waited for the end may turn out to be longer than what an earlier one left.

@@ -11,6 +11,7 @@ from streaming.protocol.commands import (
     StartResponse,
     StartUserAudio,
 )
+from streaming.protocol.engine_events import EngineFault, Failure
 from streaming.protocol.limits import Limits
 from tests.streaming.protocol.rig import (
     LOUD,
@@ -296,14 +297,26 @@ def test_speech_again_cancels_the_answer_that_still_waited():
     rig.hear(LOUD, 500)
     rig.hear(QUIET, 700)
     rig.hear(LOUD, 500)
+    rig.take_commands()
     events = rig.done(first, "cancelled")
-    assert kinds(events)[-2:] == ["response.done", "response.created"]
-    start, cancel = rig.take_commands()[-2:]
-    assert isinstance(start, StartResponse)
-    assert cancel == CancelResponse(response_id=start.response_id, heard_ms=None)
-    done = rig.done(start.response_id, "cancelled")[-1]["response"]
-    assert done["status_details"]["reason"] == "turn_detected"
+    assert kinds(events)[-3:] == ["response.done", "response.created", "response.done"]
+    done = events[-1]["response"]
+    assert done["status_details"] == {"type": "cancelled", "reason": "turn_detected"}
     assert done["output"] == []
+    commands = rig.take_commands()
+    assert not [c for c in commands if isinstance(c, StartResponse)], "the user is speaking"
+
+
+def test_a_turn_that_the_engine_gives_up():
+    rig = Rig(session=vad(create_response=False))
+    (started,) = rig.hear(LOUD, 500)
+    failure = Failure(code="capacity", message="the context is full")
+    fault = EngineFault(failure=failure, item_id=started["item_id"], fatal=False)
+    assert error_of(rig.engine(fault))["code"] == "capacity"
+    rig.take_commands()
+    assert rig.hear(LOUD, 500) + rig.hear(QUIET, 700) == [], "the rest of the turn is ignored"
+    assert rig.take_commands() == []
+    assert kinds(rig.hear(LOUD, 500)) == ["input_audio_buffer.speech_started"]
 
 
 def test_a_full_conversation_says_so_once_a_turn():

@@ -318,11 +318,25 @@ def test_a_waiting_response_can_be_cancelled_too_and_both_are_told():
     rig.send("response.cancel")
     rig.send("response.create")
     rig.send("response.cancel")
-    assert kinds(rig.done(first, "cancelled")) == ["response.done", "response.created"]
-    start, cancel = rig.take_commands()[-2:]
-    assert isinstance(cancel, CancelResponse)
-    done = rig.done(start.response_id, "cancelled")[-1]["response"]
-    assert done["status_details"]["reason"] == "client_cancelled"
+    rig.take_commands()
+    events = rig.done(first, "cancelled")
+    assert kinds(events) == ["response.done", "response.created", "response.done"]
+    done = events[-1]["response"]
+    assert done["status_details"] == {"type": "cancelled", "reason": "client_cancelled"}
+    assert done["id"] == events[1]["response"]["id"] != first
+    assert not [c for c in rig.take_commands() if isinstance(c, StartResponse)]
+    rig.respond()
+
+
+def test_a_cancelled_reply_is_cut_to_what_was_sent():
+    # The Thinker is ahead of the sound: the engine's history holds words that nobody heard.
+    rig = Rig()
+    response_id, item_id = rig.respond()
+    rig.speak(response_id, "Heard and not yet heard", ms=1000)
+    rig.send("response.cancel")
+    rig.take_commands()
+    rig.done(response_id, "cancelled")
+    assert rig.take_commands() == [TruncateItem(item_id=item_id, audio_end_ms=1000)]
 
 
 def test_a_reply_that_ended_before_the_engine_saw_the_cancel():
@@ -431,6 +445,19 @@ def test_a_fault_that_is_not_fatal_is_told_and_the_session_lives():
     error = error_of(rig.engine(fault))
     assert (error["type"], error["code"]) == ("server_error", "invalid_content")
     rig.respond()
+
+
+def test_an_item_that_the_engine_refuses_leaves_the_history():
+    rig = Rig()
+    for item_id in ("a", "b"):
+        rig.add(id=item_id)
+    fault = EngineFault(failure=Failure(code="capacity", message="full"), item_id="b", fatal=False)
+    error, deleted = rig.engine(fault)
+    assert error["error"]["code"] == "capacity"
+    assert (deleted["type"], deleted["item_id"]) == ("conversation.item.deleted", "b")
+    rig.take_commands()
+    rig.add()
+    assert rig.take_commands()[-1].previous_item_id == "a"
 
 
 # --- the table ------------------------------------------------------------------------------

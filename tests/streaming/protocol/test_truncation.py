@@ -96,7 +96,14 @@ def test_a_running_reply_is_cut_when_it_has_ended():
     rig.send("response.cancel")
     rig.take_commands()
     rig.done(response_id, "cancelled")
-    assert rig.take_commands() == [TruncateItem(item_id=item_id, audio_end_ms=500)]
+    # First to what was sent, as after every cancel, and then to what was played of it.
+    assert rig.take_commands() == [
+        TruncateItem(item_id=item_id, audio_end_ms=2000),
+        TruncateItem(item_id=item_id, audio_end_ms=500),
+    ]
+    assert rig.engine(ItemTruncated(item_id=item_id, text="One two")) == []
+    (event,) = rig.engine(ItemTruncated(item_id=item_id, text="One"))
+    assert event["audio_end_ms"] == 500
 
 
 def test_two_cuts_of_a_running_reply_may_not_grow_it():
