@@ -19,6 +19,8 @@ def new_engine(settings: Settings, progress: Progress | None = None) -> EngineCl
         threads=settings.threads,
         max_conversations=settings.max_conversations,
         context_tokens=settings.context_tokens,
+        max_speech_s=settings.max_speech_s,
+        first_packet_target_s=settings.first_packet_target_s,
         seed=settings.seed,
     )
     client = ClientSettings(

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     context_tokens: int | None = Field(
         None, ge=256, description="positions a conversation may hold; none: the checkpoint's own"
     )
+    max_speech_s: float = Field(
+        120.0, gt=0, le=600, description="sound of one reply; a longer one is cut short"
+    )
     max_event_bytes: int = Field(
         15 * 2**20,
         ge=2**12,
@@ -71,6 +74,14 @@ class Settings(BaseSettings):
     send_timeout_s: float = Field(
         30.0, gt=0, le=600, description="how long one write to a reader may take"
     )
+    # how soon
+    first_packet_target_s: float = Field(
+        0.3,
+        gt=0,
+        le=10,
+        description="when a reply's first sound is due, after the turn has ended",
+    )
+
     # how long to wait for the engine
     engine_start_timeout_s: float = Field(
         600.0, gt=0, description="how long the engine may load before the start counts as failed"

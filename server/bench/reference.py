@@ -91,7 +91,7 @@ class Reference:
         self._prompts = PromptBuilder(model.config, model.tokenizer)
         bins = model.config.thinker.audio.num_mel_bins
         self._extract = library.WhisperFeatureExtractor(
-            feature_size=bins, sampling_rate=INPUT_SAMPLE_RATE_HZ, return_attention_mask=True
+            feature_size=bins, sampling_rate=INPUT_SAMPLE_RATE_HZ
         )
         config = library.Qwen2_5OmniConfig(**_reference_config(model, directory))
         self._model = library.Qwen2_5OmniForConditionalGeneration._from_config(
@@ -127,6 +127,7 @@ class Reference:
             sampling_rate=INPUT_SAMPLE_RATE_HZ,
             padding=True,
             truncation=False,
+            return_attention_mask=True,
             return_tensors="pt",
         )
         question = Message(role="user", parts=[Audio(samples=torch.from_numpy(samples))])

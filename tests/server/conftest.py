@@ -13,6 +13,8 @@ from server.settings import load_settings
 
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 60
+# A random Talker does not know when to stop, nor a random Thinker.
+TINY = {"threads": 1, "max_speech_s": 0.5, "context_tokens": 512}
 
 
 class ServerThread:
@@ -100,5 +102,5 @@ def serving(**settings):
 @pytest.fixture(scope="session")
 def tiny_server(tiny_checkpoint):
     """A server for every test that leaves it as it was."""
-    with serving(model=str(tiny_checkpoint), threads=1) as server:
+    with serving(model=str(tiny_checkpoint), **TINY) as server:
         yield server

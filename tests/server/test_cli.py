@@ -13,6 +13,14 @@ from typer.testing import CliRunner
 from server.cli import app
 from server.demo import QUESTION
 from server.settings import ENV_PREFIX, Settings
+from tests.server.conftest import TINY
+
+
+def flag_of(name):
+    return "--" + name.replace("_", "-")
+
+
+FLAGS = [part for name, value in TINY.items() for part in (flag_of(name), str(value))]
 
 
 def omnilive(*arguments, **environment):
@@ -23,7 +31,7 @@ def omnilive(*arguments, **environment):
 def test_help_lists_every_setting_with_its_flag_and_variable():
     told = " ".join(omnilive("serve", "--help").stdout.split())
     for name in Settings.model_fields:
-        assert f"--{name.replace('_', '-')} " in told
+        assert f"{flag_of(name)} " in told
         assert f"env: {ENV_PREFIX}{name.upper()};" in told
 
 
@@ -66,12 +74,10 @@ def test_talk_says_what_is_wrong(arguments, complaint):
 
 
 @pytest.mark.parametrize("way", [[], ["--push-to-talk"], ["--text", "What is it?"]])
-def test_talk_asks_a_real_server(short_server, tmp_path, way):
+def test_talk_asks_a_real_server(tiny_server, tmp_path, way):
     question = [] if "--text" in way else [str(QUESTION)]
     out = tmp_path / "answer.wav"
-    ended = omnilive(
-        "talk", *question, *way, "--url", short_server.url, "--out", str(out), "--json"
-    )
+    ended = omnilive("talk", *question, *way, "--url", tiny_server.url, "--out", str(out), "--json")
     assert ended.exit_code == 0, ended.stderr
     told = json.loads(ended.stdout)
     assert told["out"] == str(out)
@@ -84,10 +90,7 @@ def test_talk_asks_a_real_server(short_server, tmp_path, way):
 
 def test_the_demo_does_it_all_and_ends(tiny_checkpoint, tmp_path):
     out = tmp_path / "answer.wav"
-    ended = omnilive(
-        "demo", "--model", str(tiny_checkpoint), "--context-tokens", "512", "--threads", "1",
-        "--out", str(out), "--json",
-    )  # fmt: skip
+    ended = omnilive("demo", "--model", str(tiny_checkpoint), *FLAGS, "--out", str(out), "--json")
     assert ended.exit_code == 0, ended.stderr
     told = json.loads(ended.stdout.splitlines()[-1])
     assert told["answer_transcript"]
@@ -97,7 +100,7 @@ def test_the_demo_does_it_all_and_ends(tiny_checkpoint, tmp_path):
 def test_serve_says_where_to_go_and_ends_in_order_on_sigterm(tiny_checkpoint):
     command = [sys.executable, "-c", "from server.cli import main; main()", "serve", "--port", "0"]
     with subprocess.Popen(
-        [*command, "--model", str(tiny_checkpoint), "--threads", "1"],
+        [*command, "--model", str(tiny_checkpoint), *FLAGS],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

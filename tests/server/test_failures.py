@@ -15,7 +15,7 @@ from clients.python.turn import ask_typed
 from server.errors import SettingsError
 from server.listener import listen
 from streaming.errors import EngineGoneError
-from tests.server.conftest import bare, hear, serving
+from tests.server.conftest import TINY, bare, hear, serving
 
 
 async def short_answer(url):
@@ -34,7 +34,7 @@ async def ask_without_reading(url):
 
 
 async def test_an_engine_that_dies_is_told_and_replaced(tiny_checkpoint):
-    with serving(model=str(tiny_checkpoint), threads=1) as server:
+    with serving(model=str(tiny_checkpoint), **TINY) as server:
         assert (await short_answer(server.url)).answer_transcript is not None
         async with bare(server.url) as first, bare(server.url) as second:
             os.kill(server.engine_pid(), signal.SIGKILL)
@@ -51,7 +51,7 @@ async def test_an_engine_that_dies_is_told_and_replaced(tiny_checkpoint):
 
 async def test_a_reader_that_stalls_is_cut_off(tiny_checkpoint):
     limits = {"send_queue_events": 64, "send_timeout_s": 1.0}
-    with serving(model=str(tiny_checkpoint), threads=1, **limits) as server:
+    with serving(model=str(tiny_checkpoint), **TINY, **limits) as server:
         with pytest.raises(ConnectionClosed):
             await ask_without_reading(server.url)
         # Whoever reads is served all the same.
