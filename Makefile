@@ -13,20 +13,21 @@ BIN    := $(VENV)/bin
 # A wheel index to prefer for torch, e.g. https://download.pytorch.org/whl/cpu for the build without CUDA.
 TORCH_INDEX ?=
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-EXTRA  ?= test
+EXTRA  ?= test,train
 ARGS   ?=
 CODE   := server streaming model clients tests
 
-.PHONY: help serve demo talk test test-all lint format types imports check bench eval parity-full train-env train clean
+.PHONY: help serve demo talk test test-all lint format types imports check bench eval parity-full train clean
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile
 
 # The stamp keeps the environment from being rebuilt; it ages with what it was made from.
-$(VENV)/.stamp: pyproject.toml requirements/omni-mini.txt
+$(VENV)/.stamp: pyproject.toml requirements/omni-mini.txt requirements/train.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --editable '.$(if $(EXTRA),[$(EXTRA)])'
 	$(PIP) --no-deps --require-hashes --requirement requirements/omni-mini.txt
+	$(if $(findstring train,$(EXTRA)),$(PIP) --no-deps --require-hashes --requirement requirements/train.txt)
 	touch $@
 
 .PHONY: .venv
@@ -63,21 +64,14 @@ check: lint types imports test
 bench: $(VENV)/.stamp
 	$(BIN)/omnilive bench all $(ARGS)
 
-eval: $(VENV)/.train-stamp
+eval: $(VENV)/.stamp
 	$(BIN)/omnilive eval all $(ARGS)
 
 # The released model's shapes with random weights beside the reference: needs 22 GiB of memory and minutes.
 parity-full: $(VENV)/.stamp
 	$(BIN)/pytest -m slow tests/model/test_parity_full.py $(ARGS)
 
-$(VENV)/.train-stamp: $(VENV)/.stamp requirements/train.txt
-	$(PIP) --editable '.[test,train]'
-	$(PIP) --no-deps --require-hashes --requirement requirements/train.txt
-	touch $@
-
-train-env: $(VENV)/.train-stamp
-
-train: $(VENV)/.train-stamp
+train: $(VENV)/.stamp
 	$(BIN)/omnilive train $(ARGS)
 
 clean:
