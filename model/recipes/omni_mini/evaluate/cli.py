@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from model.omni import load_checkpoint
-from model.recipes.omni_mini.evaluate import speech_in, speech_out
+from model.recipes.omni_mini.evaluate import recordings, speech_in, speech_out
 from model.recipes.omni_mini.questions import split_questions
 from model.recipes.omni_mini.recogniser import Recogniser, word_error_rate
 
@@ -69,10 +69,9 @@ def measure_speech_in(
 ) -> None:
     """Share of spoken questions answered with the key word of the typed one's answer."""
     checkpoint = load_checkpoint(model)
-    _, questions = split_questions()
     entries = speech_in.ask_aloud(
         checkpoint,
-        questions[:count],
+        recordings.held_out()[:count],
         progress=lambda i, e: typer.echo(
             f"{i + 1:3} {'yes' if e.agrees else 'no '} [{e.key_word}] {e.question}\n"
             f"  heard  {e.transcript}\n  typed  {e.typed_reply}\n  spoken {e.spoken_reply}"

@@ -4,7 +4,6 @@ Knows the measure: held-out questions in a voice never trained on, and the share
 the key word of the answer to the same question typed. Does not know whether either answer is true.
 """
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from model.generate import write
 from model.omni import OmniModel
 from model.prompt import Audio, Message, Part, PromptBuilder, Text
 from model.recipes.omni_mini.evaluate.key_word import agrees, key_word
-from model.recipes.omni_mini.hearing_data import HELD_OUT_VOICE, Synthesiser
 
 REPLY_TOKENS = 32
 _EAR_RATE_HZ = 16_000
@@ -61,23 +59,20 @@ class Listener:
 
 def ask_aloud(
     model: OmniModel,
-    questions: Sequence[str],
+    questions: Sequence[tuple[str, np.ndarray]],
     *,
-    voice: str = HELD_OUT_VOICE,
     progress: Callable[[int, Heard], None] | None = None,
 ) -> list[Heard]:
-    """Asks every question typed and in `voice`.
+    """Asks every question typed and spoken.
 
     Args:
         model: The checkpoint under test.
-        questions: Held out from training.
-        voice: Never trained on; see `hearing_data`.
+        questions: Text and float32 16 kHz samples of each; see `recordings`.
         progress: Called after each.
     """
-    listener, synthesiser, rng = Listener(model), Synthesiser(), random.Random(0)
+    listener = Listener(model)
     found: list[Heard] = []
-    for number, question in enumerate(questions):
-        sound = synthesiser.speak(voice, question, rng).astype(np.float32) / 32_768
+    for number, (question, sound) in enumerate(questions):
         samples = torch.from_numpy(sound)
         typed = listener.answer(Text(text=question))
         spoken = listener.answer(Audio(samples=samples))
