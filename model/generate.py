@@ -107,12 +107,13 @@ def write(model: OmniModel, prompt: Prompt, *, max_tokens: int, seed: int = 0) -
         seed=seed,
         seen=prompt.ids,
     )
+    end_ids = model.text_end_ids
     text_ids: list[int] = []
     reply = [embeds.new_zeros(0, embeds.shape[2])]
     at = int(prompt.position_ids.max()) + 1
     while len(text_ids) < max_tokens:
         token = sampler.draw(thinker.logits(hidden[0, -1]))
-        if token in model.text_end_ids:
+        if token in end_ids:
             break
         text_ids.append(token)
         embeds = thinker.embed(torch.tensor([[token]], device=model.device))
