@@ -41,6 +41,12 @@ ESPEAK_VOICES = tuple(
     )
 )
 PIPER_VOICE = "piper:joe"
+# Kept from the ear's own training, so that the Thinker learns to read an ear among strangers.
+FRESH_VOICES = (
+    *("flite:kal", "espeak:en-029", "espeak:en-gb-x-gbclan", "espeak:en-us+m5", "espeak:en-gb+m8"),
+    *("espeak:en-us+f3", "espeak:en-us+Andy", "espeak:en-gb+Gene", "espeak:en-us+Jacky"),
+    *("espeak:en-gb-x-gbcwmd", "espeak:en-us+Lee"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
