@@ -121,7 +121,7 @@ class TalkerFeed:
     The reply opens with two positions (text-begin with codec-pad, first vector with codec-begin);
     then each step takes the next vector, after the last one the text-end vector, then text-pad for
     ever. With an advance token, a step takes the next vector only if the code before it was that
-    token, and text-pad otherwise.
+    token, and holds the one it has otherwise: each step sees the text that is being spoken.
 
     Attributes:
         talker: whose codec embeddings are added.
@@ -135,6 +135,7 @@ class TalkerFeed:
     vectors: FeedVectors
     advance_token_id: int | None = None
     _waiting: deque[Tensor] = field(default_factory=deque)
+    _held: Tensor | None = None
     _finished: bool = False
 
     def push(self, vector: Tensor) -> None:
@@ -162,7 +163,9 @@ class TalkerFeed:
             [1, embedding_size], or [2, embedding_size] at the opening.
         """
         assert not self.starved(previous_code), "no vector to take"
-        text = self._next_text() if self._takes(previous_code) else self.vectors.text_pad
+        if self._held is None or self._takes(previous_code):
+            self._held = self._next_text()
+        text = self._held
         if previous_code is None:
             opening = self.vectors.text_bos + self.vectors.codec_pad
             return torch.stack((opening, text + self.vectors.codec_bos))

@@ -99,13 +99,14 @@ def test_it_starves_until_the_vector_comes(talker: Talker) -> None:
 
 
 @torch.no_grad()
-def test_with_an_advance_token_text_waits_for_it(talker: Talker) -> None:
+def test_with_an_advance_token_text_is_held_until_it(talker: Talker) -> None:
     feed = _feed(talker, ADVANCE)
     feed.push(REPLY[0])
     feed.push(REPLY[1])
     feed.next_input(None)
-    assert torch.equal(_text_of(talker, feed, 3), PAD)
+    assert torch.equal(_text_of(talker, feed, 3), REPLY[0])
     assert torch.equal(_text_of(talker, feed, ADVANCE), REPLY[1])
+    assert torch.equal(_text_of(talker, feed, 3), REPLY[1])
     assert not feed.starved(3)
     assert feed.starved(ADVANCE)
     feed.finish()

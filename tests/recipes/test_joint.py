@@ -16,7 +16,7 @@ def dialogue(seed: int) -> Dialogue:
     rng = torch.Generator().manual_seed(seed)
     token_ids = torch.randint(20, 200, (4,), generator=rng).tolist()
     codes = torch.randint(1024, (9,), generator=rng).tolist()
-    targets = [CODEC_ADVANCE] * 2 + codes[:4] + [CODEC_ADVANCE] * 2 + codes[4:] + [CODEC_END]
+    targets = codes[:4] + [CODEC_ADVANCE] * 4 + codes[4:] + [CODEC_END]
     example = Example(question="", text="", token_ids=token_ids, targets=targets)
     return Dialogue(prompt=[1, 30 + seed, 2], example=example)
 

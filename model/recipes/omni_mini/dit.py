@@ -98,10 +98,16 @@ class Mels:
                 mel = speech_mel(whole_codes(audio[begin:end])).half()
                 self.utterances.append((codes[first:last], mel))
 
+    @property
+    def held(self) -> int:
+        """How many utterances, the first ones, are held out of training."""
+        return min(_HELD_OUT, len(self.utterances) // 2)
+
     def held_out(self) -> tuple[Tensor, Tensor]:
         """The beginnings of the first utterances, never drawn for training."""
-        length = min(len(codes) for codes, _ in self.utterances[:_HELD_OUT])
-        return self._crops([(row, 0) for row in range(_HELD_OUT)], length)
+        rows = range(self.held)
+        length = min(len(self.utterances[row][0]) for row in rows)
+        return self._crops([(row, 0) for row in rows], length)
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
         """Returns codes `[B, N]` and mels `[B, 4 N, 80]`, by step and seed."""
@@ -109,7 +115,7 @@ class Mels:
         length = int(rng.choice((3, 4, 6, 8))) * DIT_CONFIG.block_codes
         rows: list[tuple[int, int]] = []
         while len(rows) * length * FRAMES_A_CODE < self._plan.frames:
-            index = int(rng.integers(_HELD_OUT, len(self.utterances)))
+            index = int(rng.integers(self.held, len(self.utterances)))
             spare = len(self.utterances[index][0]) - length
             if spare >= 0:
                 # Beginnings are where streams begin: every fifth row is one.
@@ -127,7 +133,7 @@ class Mels:
 
 def speaker_tensors(mels: Mels) -> dict[str, Tensor]:
     """The one voice: `ref_mel` `[1, 300, 80]` of held-out speech, a constant `cond` `[1, 16]`."""
-    whole = torch.cat([mel for _, mel in mels.utterances[:_HELD_OUT]], dim=1)
+    whole = torch.cat([mel for _, mel in mels.utterances[: mels.held]], dim=1)
     return {
         "ref_mel": whole[:, :_REFERENCE_FRAMES].T[None].float(),
         "cond": torch.ones(1, DIT_CONFIG.enc_emb_dim),

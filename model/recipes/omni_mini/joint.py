@@ -57,8 +57,7 @@ class Both(nn.Module):
         return {"loss": text + code, "text": text, "code": code}
 
     def _code_loss(self, batch: Sequence[Dialogue], vectors: Tensor) -> Tensor:
-        special_ids = torch.tensor([ids.TALKER_TEXT_BOS, ids.TALKER_TEXT_EOS, ids.TALKER_TEXT_PAD])
-        special = self.thinker.embed(special_ids)
+        special = self.thinker.embed(torch.tensor([ids.TALKER_TEXT_BOS, ids.TALKER_TEXT_EOS]))
         rows, goals = [], []
         for row, dialogue in zip(vectors, batch, strict=True):
             targets = torch.tensor(dialogue.example.targets)

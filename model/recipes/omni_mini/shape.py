@@ -17,7 +17,6 @@ from model.recipes.omni_mini.talker_data import (
     CODEC_PAD,
     CODEC_START,
     CODEC_VOCABULARY,
-    LEAD,
 )
 from model.recipes.omni_mini.vocoder import VOCODER_CONFIG
 
@@ -91,7 +90,6 @@ def config_dict() -> dict[str, Any]:
         "omnilive": {
             "inputs": ["text", "audio"],
             "talker_text_advance_token_id": CODEC_ADVANCE,
-            "talker_text_lead_tokens": LEAD,
             "solver": asdict(SOLVER),
             "thinker_sampling": {"temperature": 0.0, "repetition_penalty": 1.1},
             "talker_sampling": {

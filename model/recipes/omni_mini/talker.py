@@ -23,6 +23,9 @@ from model.talker import Talker
 
 CODE_NOISE = 0.12
 VALIDATION_EXAMPLES = 48
+# Thinker vectors have a root mean square of 0.13.
+_CODEC_EMBEDDING_STD = 0.15
+_PROJECTION_GAIN = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +54,8 @@ def batches(examples: Sequence[Example], *, tokens: int, rng: random.Random) -> 
 
 
 def cut_prompt(prompt: Tensor, rng: random.Random) -> Tensor:
-    """Keeps the whole prompt in a third of the cases, else only its last few positions."""
-    return prompt if rng.random() < 0.33 else prompt[-rng.randint(3, 8) :]
+    """Keeps the whole prompt in a few of the cases, else only its last few positions."""
+    return prompt if rng.random() < 0.15 else prompt[-rng.randint(3, 8) :]
 
 
 def noisy(targets: Tensor, rate: float, generator: torch.Generator) -> Tensor:
@@ -77,7 +80,7 @@ class TalkerObjective:
             talker: The network.
             examples: What to learn.
             vectors: Of each example.
-            special: `[3, D]` embeddings of text start, text end, text pad.
+            special: `[2, D]` embeddings of text start and text end.
         """
         self.talker, self.examples, self.vectors, self.special = talker, examples, vectors, special
 
@@ -136,6 +139,7 @@ def train_talker(
     """
     torch.manual_seed(seed)
     talker = Talker(config.talker)
+    balance(talker)
     decayed = [p for p in talker.parameters() if p.ndim >= 2]
     plain = [p for p in talker.parameters() if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
@@ -154,6 +158,13 @@ def train_talker(
         if step % 200 == 0:
             run.log(**validate(objective, held))
     return run
+
+
+@torch.no_grad()
+def balance(talker: Talker) -> None:
+    """Starts text and codes at like strength: default embeddings would drown the Thinker's vectors."""
+    talker.model.embed_tokens.weight.normal_(std=_CODEC_EMBEDDING_STD)
+    talker.thinker_to_talker_proj.weight.mul_(_PROJECTION_GAIN)
 
 
 @torch.no_grad()

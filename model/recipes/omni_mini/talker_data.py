@@ -1,9 +1,9 @@
 """Stage `talker`, data: what the Talker hears and must say, step by step.
 
-The mini Talker asks for its text: it emits the advance token when it wants the next Thinker vector
-(see `Extras.talker_text_advance_token_id`). The teacher's word times say when: before the code in
-which token `j` begins to sound, the vector of token `j + LEAD` has been asked for. So the text
-always leads the voice by `LEAD` tokens, however long the reply.
+The mini Talker asks for its text: it emits the advance token when it wants the next Thinker vector,
+and holds the one it has until then (`Extras.talker_text_advance_token_id`). The teacher's word times
+say when: a token's vector is asked for just before the code in which the token begins to sound. So
+the Talker always looks at what it is saying, however long the reply, and has no alignment to learn.
 """
 
 import bisect
@@ -19,7 +19,6 @@ from torch import Tensor
 
 from model.recipes.omni_mini.codec import CODES_A_SECOND
 
-LEAD = 2
 CODEC_PAD, CODEC_START, CODEC_END, CODEC_MASK, CODEC_ADVANCE, CODEC_VOCABULARY = (
     1024,
     1025,
@@ -74,25 +73,25 @@ def token_starts_s(
     return starts
 
 
-def schedule(starts_s: Sequence[float], codes: Sequence[int]) -> list[int]:
+def schedule(starts_s: Sequence[float], end_s: float, codes: Sequence[int]) -> list[int]:
     """Interleaves codes with advance tokens.
 
     Args:
         starts_s: Start of each of the n tokens.
+        end_s: End of the last one.
         codes: The utterance's codes, 25 a second.
 
     Returns:
         n advance tokens (for vectors 1 … n - 1 and the text-end vector) among the codes, then the
         end token. Vector 0 needs none: it comes with the codec start token.
     """
-    begins = [int(s * CODES_A_SECOND) for s in starts_s]
+    begins = [int(s * CODES_A_SECOND) for s in (*starts_s[1:], end_s)]
     targets: list[int] = []
     asked = 0
     for index, code in enumerate(codes):
-        spoken = bisect.bisect_right(begins, index)  # tokens begun by this code
-        wanted = min(len(begins), LEAD + max(0, spoken - 1))
+        wanted = bisect.bisect_right(begins, index)  # tokens that sound by this code
         targets += [CODEC_ADVANCE] * (wanted - asked)
-        asked = max(asked, wanted)
+        asked = wanted
         targets.append(int(code))
     targets += [CODEC_ADVANCE] * (len(begins) - asked)
     return [*targets, CODEC_END]
@@ -118,7 +117,7 @@ def read_examples(
             if text in banned or len(encoding.ids) < 2:
                 continue
             starts = token_starts_s(text, encoding.offsets, row["words"])
-            targets = schedule(starts, flat[begin:end].tolist())
+            targets = schedule(starts, row["words"][-1][1], flat[begin:end].tolist())
             examples.append(
                 Example(
                     question=row.get("question", ""),
@@ -146,7 +145,7 @@ def lay_out(
     Args:
         prompt: `[p, D]` Thinker vectors of the conversation so far.
         reply: `[n, D]` Thinker vectors of the reply.
-        special: `[3, D]` Thinker embeddings of text start, text end, text pad.
+        special: `[2, D]` Thinker embeddings of text start and text end.
         codec_embedding: The Talker's own.
         inputs: `[k - 1]` what it emitted (with the noise of training), all but the last target.
         targets: `[k]` what it should emit; decides where vectors are taken.
@@ -156,10 +155,9 @@ def lay_out(
     Returns:
         `[p + 1 + k, D]`: the last k positions predict the targets.
     """
-    text_start, text_end, text_pad = special
-    advances = targets[:-1] == advance_token_id
-    queue = torch.cat([reply[1:], text_end[None]])  # [n, D]
-    taken = advances.long().cumsum(0) - 1
-    vectors = torch.where(advances[:, None], queue[taken.clamp(0, len(queue) - 1)], text_pad)
+    text_start, text_end = special
+    taken = (targets[:-1] == advance_token_id).long().cumsum(0)
+    queue = torch.cat([reply, text_end[None]])  # [n + 1, D]
+    held = queue[taken.clamp(max=len(queue) - 1)]
     opening = torch.stack([text_start, reply[0]]) + codec_embedding(torch.tensor(opening_codes))
-    return torch.cat([prompt, opening, vectors + codec_embedding(inputs)])
+    return torch.cat([prompt, opening, held + codec_embedding(inputs)])

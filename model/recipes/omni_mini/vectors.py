@@ -59,6 +59,6 @@ def compute_vectors(
 
 
 def special_vectors(thinker: Thinker) -> Tensor:
-    """Returns the embeddings of text start, text end and text pad: `[3, D]` float32."""
-    wanted = torch.tensor([ids.TALKER_TEXT_BOS, ids.TALKER_TEXT_EOS, ids.TALKER_TEXT_PAD])
+    """Returns the embeddings of text start and text end: `[2, D]` float32."""
+    wanted = torch.tensor([ids.TALKER_TEXT_BOS, ids.TALKER_TEXT_EOS])
     return thinker.embed(wanted).detach().float()

@@ -52,6 +52,7 @@ class VocoderPlan:
         batch: Segments a step.
         segment_frames: Length of a segment (10 ms each).
         max_shards: Shards held in memory.
+        compiled: Whether to compile the activations first; not worth it for a few steps.
     """
 
     steps: int = 6_000
@@ -60,10 +61,13 @@ class VocoderPlan:
     segment_frames: int = 32
     max_shards: int = 40
     peak: float = 7e-4
+    compiled: bool = True
     seed: int = 0
 
 
-SMOKE = VocoderPlan(steps=4, discriminator_step=2, batch=2, segment_frames=16, max_shards=1)
+SMOKE = VocoderPlan(
+    steps=4, discriminator_step=2, batch=2, segment_frames=16, max_shards=1, compiled=False
+)
 
 
 class Adversaries(nn.Module):
@@ -146,7 +150,8 @@ def train_vocoder(speech: Path, directory: Path, plan: VocoderPlan | None = None
         plan: Length and batch.
     """
     plan = plan or VocoderPlan()
-    compile_loops(training=True)
+    if plan.compiled:
+        compile_loops(training=True)
     torch.manual_seed(plan.seed)
     model = Adversaries()
     groups: list[dict[str, Any]] = [
