@@ -44,9 +44,7 @@ def _mount(word: str, module: str, summary: str) -> None:
         try:
             sub_app: typer.Typer = importlib.import_module(module).app
         except ModuleNotFoundError as error:
-            typer.echo(
-                f"omnilive {word}: {error}; `make .venv` installs what it needs", err=True
-            )
+            typer.echo(f"omnilive {word}: {error}; `make .venv` installs what it needs", err=True)
             raise typer.Exit(1) from None
         sub_app(args=context.args, prog_name=f"omnilive {word}")
 

@@ -12,7 +12,6 @@ from model.recipes.omni_mini.codec import (
 )
 from model.speech_mel import speech_mel
 
-
 ROWS = 30
 
 

@@ -162,7 +162,7 @@ def train_talker(
 
 @torch.no_grad()
 def balance(talker: Talker) -> None:
-    """Starts text and codes at like strength: default embeddings would drown the Thinker's vectors."""
+    """Starts text and codes at like strength, lest embeddings drown the Thinker's vectors."""
     talker.model.embed_tokens.weight.normal_(std=_CODEC_EMBEDDING_STD)
     talker.thinker_to_talker_proj.weight.mul_(_PROJECTION_GAIN)
 
