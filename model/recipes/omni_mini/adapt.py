@@ -109,7 +109,8 @@ def _attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
     scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5  # [B, heads, T, T]
     later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
-    return scores.masked_fill(later, -torch.inf).softmax(-1) @ value
+    out: Tensor = scores.masked_fill(later, -torch.inf).softmax(-1) @ value
+    return out
 
 
 def distillation_loss(

@@ -136,7 +136,7 @@ def place(frames: Sequence[int], count: int) -> list[int]:
     """
     if len(frames) > count:
         return []
-    placed = []
+    placed: list[int] = []
     for frame in frames:
         placed.append(max(frame, placed[-1] + 1) if placed else frame)
     for index in range(len(placed) - 1, -1, -1):

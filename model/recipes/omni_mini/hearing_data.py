@@ -104,8 +104,8 @@ class Synthesiser:
         return _int16(soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ))
 
     def _piper(self, text: str) -> np.ndarray:
-        from model.recipes.omni_mini.teacher import SAMPLE_RATE_HZ as TEACHER_RATE_HZ
         from model.recipes.omni_mini.teacher import TeacherVoice
+        from model.speech_mel import SAMPLE_RATE_HZ as TEACHER_RATE_HZ
 
         self._teacher = self._teacher or TeacherVoice()
         samples = self._teacher.speak(text).samples.astype(np.float32) / 32768
@@ -201,7 +201,7 @@ def augment(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     level = float(np.sqrt(np.mean(x**2))) + 1e-6
     noise = rng.standard_normal(len(x)).astype(np.float32)
     if rng.random() < 0.5:  # towards pink
-        noise = np.convolve(noise, np.float32([1, 0.9, 0.8, 0.6, 0.4, 0.2]), "same")
+        noise = np.convolve(noise, np.array([1, 0.9, 0.8, 0.6, 0.4, 0.2], np.float32), "same")
     noise *= level * 10 ** (-rng.uniform(8, 45) / 20) / float(np.std(noise))
     x = x + noise
     peak = float(np.abs(x).max()) + 1e-6
