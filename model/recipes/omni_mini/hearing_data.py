@@ -22,6 +22,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from model.speech_mel import SAMPLE_RATE_HZ as TEACHER_RATE_HZ
+
 if TYPE_CHECKING:
     from model.recipes.omni_mini.teacher import TeacherVoice
 
@@ -105,7 +107,6 @@ class Synthesiser:
 
     def _piper(self, text: str) -> np.ndarray:
         from model.recipes.omni_mini.teacher import TeacherVoice
-        from model.speech_mel import SAMPLE_RATE_HZ as TEACHER_RATE_HZ
 
         self._teacher = self._teacher or TeacherVoice()
         samples = self._teacher.speak(text).samples.astype(np.float32) / 32768
