@@ -1,0 +1,42 @@
+"""The real networks at tiny random size, loaded once."""
+
+import json
+
+import pytest
+
+from model.config import OmniConfig, SamplingConfig
+from model.omni import Networks, OmniModel, load_checkpoint
+from tests import checkpoint
+from tests.model import text, tiny
+from tests.streaming.engine.driver import with_extras
+
+
+@pytest.fixture(scope="session")
+def quick_checkpoint(tmp_path_factory):
+    """The tiny checkpoint with a vocoder of one kernel: its sound takes a fraction of the time."""
+    directory = tmp_path_factory.mktemp("quick")
+    backend = text.backend()
+    backend.save(str(directory / "tokenizer.json"))
+    data = checkpoint.config_dict(backend)
+    data["token2wav_config"]["bigvgan_config"] |= {
+        "resblock_kernel_sizes": [3],
+        "resblock_dilation_sizes": [[1, 1, 1]],
+    }
+    (directory / "config.json").write_text(json.dumps(data))
+    config = OmniConfig.from_dict(data)
+    networks = Networks(config)
+    tiny.randomise(networks, scale=0.1)
+    checkpoint.write_weights(directory, networks)
+    checkpoint.write_voices(directory / "spk_dict.pt", config, data["talker_config"])
+    return directory
+
+
+@pytest.fixture(scope="session")
+def model(quick_checkpoint) -> OmniModel:
+    """Draws widely, so that it has something to say: random networks like to end at once."""
+    loaded = load_checkpoint(quick_checkpoint, dtype="float32")
+    return with_extras(
+        loaded,
+        thinker_sampling=SamplingConfig(temperature=4.0),
+        talker_sampling=SamplingConfig(temperature=4.0, repetition_penalty=1.05),
+    )
