@@ -62,7 +62,7 @@ def texts(work: Work) -> None:
         writer,
         work.directory,
         written=4 if work.smoke else 3_600,
-        templated=4 if work.smoke else None,
+        templated=6 if work.smoke else None,
         held_out_replies=2 if work.smoke else None,
     )
 

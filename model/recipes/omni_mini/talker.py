@@ -53,9 +53,9 @@ def batches(examples: Sequence[Example], *, tokens: int, rng: random.Random) -> 
         yield from groups
 
 
-def cut_prompt(prompt: Tensor, rng: random.Random) -> Tensor:
-    """Keeps the whole prompt in a few of the cases, else only its last few positions."""
-    return prompt if rng.random() < 0.15 else prompt[-rng.randint(3, 8) :]
+def prompt_length(rng: random.Random) -> int | None:
+    """Draws how much of the prompts a batch sees: all in a few batches, else the last positions."""
+    return None if rng.random() < 0.15 else rng.randint(3, 8)
 
 
 def noisy(targets: Tensor, rate: float, generator: torch.Generator) -> Tensor:
@@ -93,10 +93,11 @@ class TalkerObjective:
         generator = torch.Generator().manual_seed(seed)
         rows: list[Tensor] = []
         goals: list[Tensor] = []
+        kept = prompt_length(rng)
         for index in batch:
             targets = torch.tensor(self.examples[index].targets)
             vectors = self.vectors[index]
-            prompt = cut_prompt(vectors.prompt, rng).float()
+            prompt = vectors.prompt[0 if kept is None else -kept :].float()
             past = noisy(targets[:-1], noise, generator)
             embedding = self.talker.model.embed_tokens
             rows.append(

@@ -2,8 +2,9 @@
 
 The mini Talker asks for its text: it emits the advance token when it wants the next Thinker vector,
 and holds the one it has until then (`Extras.talker_text_advance_token_id`). The teacher's word
-times say when: a token's vector is asked for just before the code in which the token begins to sound. So
-the Talker always looks at what it is saying, however long the reply, and has no alignment to learn.
+times say when: a token's vector is asked for just before the code in which the token begins to
+sound. So the Talker always looks at what it is saying, however long the reply, and has no alignment
+to learn.
 """
 
 import bisect

@@ -44,7 +44,8 @@ def gguf_tokenizer(path: str) -> Tokenizer:
     fields = GGUFReader(path).fields
     tokens = [str(token) for token in fields["tokenizer.ggml.tokens"].contents()]
     kinds = fields["tokenizer.ggml.token_type"].contents()
-    merges = [tuple(str(m).split(" ")) for m in fields["tokenizer.ggml.merges"].contents()]
+    pairs = (str(merge).split(" ") for merge in fields["tokenizer.ggml.merges"].contents())
+    merges = [(left, right) for left, right in pairs]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
