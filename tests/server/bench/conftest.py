@@ -14,22 +14,33 @@ from server.bench.options import BenchOptions
 from tests import checkpoint
 from tests.model import text, tiny
 
-# With this logit above codes that are all alike, the end is drawn about once in 25 codes.
+# Behind the text, where all codes are alike, this logit makes about one code in 25 the end.
 END_LOGIT = 0.5
 LOUD = 30.0
 
 
 def talkative(networks, data, text_end):
-    """Makes the Thinker never end a reply by itself, and the Talker end its own after a while."""
+    """Makes the Thinker never end a reply, and the Talker end its own some time after the text.
+
+    One channel of what the Talker is told is loud at the text-pad vector, silent elsewhere. Behind
+    the last norm it outweighs all others, so there it alone says what the logits are.
+    """
     talker = data["talker_config"]
+    thinker, end = networks.thinker, talker["tts_codec_end_token_id"]
+    head, projection = networks.talker.codec_head.weight, networks.talker.thinker_to_talker_proj
+    gain = networks.talker.model.norm.weight[0] * talker["hidden_size"] ** 0.5
     with torch.no_grad():
-        networks.thinker.lm_head.weight[text_end] = 0
-        # One loud constant outweighs all else behind the last norm: it carries the logits.
-        networks.talker.thinker_to_talker_proj.bias[0] = LOUD
-        head = networks.talker.codec_head.weight
+        thinker.lm_head.weight[text_end] = 0
+        thinker.model.norm.weight[0] = 0
+        thinker.model.embed_tokens.weight[:, 0] = 0
+        thinker.model.embed_tokens.weight[talker["tts_text_pad_token_id"], 0] = LOUD
+        networks.talker.model.embed_tokens.weight[:, 0] = 0
+        projection.weight[0] = 0
+        projection.weight[0, 0] = 1
+        projection.bias[0] = 0
         head[:, 0] = 0
-        gain = networks.talker.model.norm.weight[0] * talker["hidden_size"] ** 0.5
-        head[talker["tts_codec_end_token_id"], 0] = END_LOGIT / gain
+        head[end] = 0
+        head[end, 0] = END_LOGIT / gain
 
 
 @pytest.fixture(scope="session")

@@ -62,8 +62,12 @@ def model(tiny_checkpoint):
     return load_checkpoint(str(tiny_checkpoint), dtype="float32")
 
 
-def test_every_stage_has_work(model):
-    works = reply_floors(model, SIZE)
+@pytest.fixture(scope="module")
+def works(model):
+    return reply_floors(model, SIZE)
+
+
+def test_every_stage_has_work(works):
     assert list(works) == ["encode", "prefill", "thinker", "talker", "token2wav", "vocoder"]
     assert all(work.operations > 0 and work.read_bytes > 0 for work in works.values())
     assert works["token2wav"].operations > works["vocoder"].operations
@@ -80,9 +84,9 @@ def test_every_stage_has_work(model):
         ({"prompt_tokens": 300}, "talker"),
     ],
 )
-def test_more_is_never_less(model, changed, stage):
+def test_more_is_never_less(model, works, changed, stage):
     more = reply_floors(model, dataclasses.replace(SIZE, **changed))[stage]
-    assert more.operations > reply_floors(model, SIZE)[stage].operations
+    assert more.operations > works[stage].operations
 
 
 def test_nothing_to_read_is_no_work(model):
