@@ -4,10 +4,11 @@ Knows the published generator (transposed convolutions, residual blocks with ant
 the rescaling of the mel in front), how far each sample looks to both sides, and how to give a
 stream samples that are final. Does not know the DiT, codec tokens or who listens.
 
-The network is not causal: a sample depends on `context_frames` mel frames before and after its own,
-a number computed from the config. `step` therefore holds that many frames back, and computes that
-many past frames again; its samples are those of `forward` over the whole mel, to float tolerance,
-for any chunking.
+The network is not causal: a sample depends on up to `reach_frames` mel frames before and after its
+own, a number computed from the config. `step` holds that many frames back, and computes that many
+past frames again; its samples are those of `forward` over the whole mel, to float tolerance, for
+any chunking. The outermost frames pass only through the outermost taps of every filter: a
+checkpoint may declare, by measurement on its weights, that fewer give the same samples.
 
 Source: "BigVGAN" (Lee et al., 2023); parameter names of the reference's
 `Qwen2_5OmniToken2WavBigVGANModel`.
@@ -68,9 +69,14 @@ class BigVGANState:
 
 
 class BigVGAN(nn.Module):
-    """The vocoder; `[B, mel_dim, T]` of natural-log mel to `[B, T * samples_per_frame]`."""
+    """The vocoder; `[B, mel_dim, T]` of natural-log mel to `[B, T * samples_per_frame]`.
 
-    def __init__(self, config: BigVGANConfig) -> None:
+    Args:
+        config: Its figures.
+        context_frames: What a stream waits for on each side; None is all that the network reaches.
+    """
+
+    def __init__(self, config: BigVGANConfig, context_frames: int | None = None) -> None:
         super().__init__()
         self.config = config
         widths = [
@@ -103,7 +109,7 @@ class BigVGAN(nn.Module):
         self.conv_post = nn.Conv1d(
             widths[-1], 1, _OUTER_KERNEL, padding=_OUTER_KERNEL // 2, bias=False
         )
-        self.context_frames = context_frames(config)
+        self.context_frames = context_frames or reach_frames(config)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Computes the waveform of whole mels.
@@ -170,7 +176,7 @@ def rescale(mel: Tensor) -> Tensor:
     return torch.clamp(2 * (decibels - _FLOOR_DB) / -_FLOOR_DB - 1, -1.0, 1.0)
 
 
-def context_frames(config: BigVGANConfig) -> int:
+def reach_frames(config: BigVGANConfig) -> int:
     """Returns how many mel frames the samples of one frame look to each side of it.
 
     Follows the first and the last sample that are read, from the output of frame 0 back to the mel.

@@ -28,6 +28,34 @@ class SolverConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChunkPolicy:
+    """How a stream of sound is cut.
+
+    Attributes:
+        blocks: DiT blocks of the first chunks, in order: few at first, for the first packet; the
+            last figure holds for all that follow.
+        vocoder_context_frames: Mel frames that the vocoder waits for beyond a sample's own. None is
+            as many as the network can reach; trained weights may need fewer for the same samples to
+            float tolerance, and then speak earlier.
+    """
+
+    blocks: tuple[int, ...] = (1, 2, 4)
+    vocoder_context_frames: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.blocks or min(self.blocks) < 1:
+            raise ConfigError(f"chunk sizes must be at least 1 block, got {self.blocks}")
+        if self.vocoder_context_frames is not None and self.vocoder_context_frames < 1:
+            raise ConfigError(
+                f"vocoder_context_frames must be at least 1, got {self.vocoder_context_frames}"
+            )
+
+    def size(self, chunk: int) -> int:
+        """Returns the blocks of the chunk with that index."""
+        return self.blocks[min(chunk, len(self.blocks) - 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
     """How a token is drawn.
 
@@ -79,6 +107,7 @@ class Extras:
     # How many tokens ahead of its voice a Talker with an advance token takes the text.
     talker_text_lead_tokens: int = 0
     solver: SolverConfig = SolverConfig()
+    chunks: ChunkPolicy = ChunkPolicy()
     thinker_sampling: SamplingConfig = SamplingConfig()
     talker_sampling: SamplingConfig = SamplingConfig(
         temperature=0.9, top_k=40, top_p=0.8, repetition_penalty=1.05
@@ -96,6 +125,7 @@ class Extras:
         section = as_section(data, path)
         nested: dict[str, type] = {
             "solver": SolverConfig,
+            "chunks": ChunkPolicy,
             "thinker_sampling": SamplingConfig,
             "talker_sampling": SamplingConfig,
             "thinker_source": ThinkerSource,

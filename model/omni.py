@@ -45,7 +45,7 @@ class Networks(nn.Module):
         super().__init__()
         self.thinker = Thinker(config.thinker)
         self.talker = Talker(config.talker)
-        self.token2wav = Token2Wav(config.token2wav, config.omnilive.solver)
+        self.token2wav = Token2Wav(config.token2wav, config.omnilive.solver, config.omnilive.chunks)
 
 
 @dataclass(frozen=True, kw_only=True)

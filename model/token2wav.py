@@ -26,10 +26,9 @@ from torch import Tensor, nn
 from model.bigvgan import BigVGAN
 from model.dit import DiT, VoiceConditions
 from model.errors import ConfigError, InputError
-from model.extras import SolverConfig
+from model.extras import ChunkPolicy, SolverConfig
 from model.figures import Token2WavConfig
 from model.flow import SMALLEST_GUIDANCE, guided, solve
-from model.token2wav_state import ChunkPolicy as ChunkPolicy
 from model.token2wav_state import Speaker as Speaker
 from model.token2wav_state import Token2WavState as Token2WavState
 from model.token2wav_state import Window
@@ -69,7 +68,7 @@ class Token2Wav(nn.Module):
         self.solver = solver or SolverConfig()
         self.policy = policy or ChunkPolicy()
         self.code2wav_dit_model = DiT(dit)
-        self.code2wav_bigvgan_model = BigVGAN(vocoder)
+        self.code2wav_bigvgan_model = BigVGAN(vocoder, self.policy.vocoder_context_frames)
 
     @torch.inference_mode()
     def forward(

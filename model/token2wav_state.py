@@ -1,4 +1,4 @@
-"""What Token2Wav is told and what it keeps: voices, chunk sizes, a stream's position.
+"""What Token2Wav is told and what it keeps: voices and a stream's position.
 
 Knows the dataclasses and nothing of how they are used (`model.token2wav`).
 """
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from model.bigvgan import BigVGANState
 from model.dit import VoiceConditions
-from model.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,25 +31,6 @@ class Speaker:
     def to(self, device: torch.device | str) -> "Speaker":
         """Returns the voice with its tensors on a device."""
         return replace(self, cond=self.cond.to(device), ref_mel=self.ref_mel.to(device))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkPolicy:
-    """The blocks of each chunk of a stream: few at first, for the first packet, then more.
-
-    Attributes:
-        blocks: Of the first chunks, in order; the last figure holds for all that follow.
-    """
-
-    blocks: tuple[int, ...] = (1, 2, 4)
-
-    def __post_init__(self) -> None:
-        if not self.blocks or min(self.blocks) < 1:
-            raise ConfigError(f"chunk sizes must be at least 1 block, got {self.blocks}")
-
-    def size(self, chunk: int) -> int:
-        """Returns the blocks of the chunk with that index."""
-        return self.blocks[min(chunk, len(self.blocks) - 1)]
 
 
 @dataclass(slots=True)

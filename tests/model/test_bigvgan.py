@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as reference
 from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import Qwen2_5OmniBigVGANConfig
 
-from model.bigvgan import context_frames
+from model.bigvgan import reach_frames
 from model.figures import BigVGANConfig
 from tests.model.tiny_voice import BIGVGAN, as_reference, random_vocoder
 
@@ -74,4 +74,4 @@ def test_published_figures_need_their_context() -> None:
         upsample_kernel_sizes=(11, 7, 4, 4, 4, 4),
     )
     assert published.samples_per_frame == 240
-    assert context_frames(published) == 34
+    assert reach_frames(published) == 34

@@ -90,7 +90,7 @@ def test_older_names_of_dit_figures_are_read() -> None:
         ("omnilive.inputs", ["smell"], "choices: text, audio, image, video"),
         ("omnilive.solver", {"method": "heun"}, "choices: rk4, euler"),
         ("omnilive.solver", {"num_steps": 1}, "num_steps must be at least 2, got 1"),
-        ("omnilive.tempreature", 1, "unknown keys tempreature; known: inputs"),
+        ("omnilive.tempreature", 1, "unknown keys tempreature; known: chunks"),
         ("omnilive.talker_sampling", {"top_p": 0.0}, "top_p must be above 0"),
     ],
 )

@@ -15,8 +15,8 @@ from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import (
 )
 
 from model.errors import ConfigError, InputError
-from model.extras import SolverConfig
-from model.token2wav import ChunkPolicy, Speaker, Token2Wav
+from model.extras import ChunkPolicy, SolverConfig
+from model.token2wav import Speaker, Token2Wav
 from tests.model.tiny_voice import DIT, TOKEN2WAV, as_reference, random_dit, random_vocoder
 
 EULER = SolverConfig(method="euler", num_steps=4, guidance_scale=0.0, sway_coefficient=None)
@@ -193,3 +193,15 @@ def test_chunk_policies_that_cannot_be_are_refused() -> None:
     for blocks in ((), (1, 0)):
         with pytest.raises(ConfigError, match="at least 1 block"):
             ChunkPolicy(blocks=blocks)
+    with pytest.raises(ConfigError, match="vocoder_context_frames"):
+        ChunkPolicy(vocoder_context_frames=0)
+
+
+def test_less_context_speaks_earlier() -> None:
+    eager = Token2Wav(TOKEN2WAV, EULER, ChunkPolicy(vocoder_context_frames=3)).eval()
+    eager.load_state_dict(MODEL.state_dict())
+    first = [
+        len(model.step(model.init_state(SPEAKER, 0), CODES[: 2 * BLOCK]))
+        for model in (eager, MODEL)
+    ]
+    assert first == [(DIT.block_size - 3) * TOKEN2WAV.bigvgan.samples_per_frame, 0]
