@@ -149,7 +149,13 @@ class Reader:
             if reply.speech is not None:
                 reply.speech.push(vector)
             conversation.last_hidden = (self._memory.length(conversation.slot), hidden)
-        reply.begun = True
+        if not reply.begun:
+            # Only now is the whole question there: what was not yet encoded when the reply was
+            # asked for has taken its room as well.
+            room = conversation.timeline.room - reply.close_tokens
+            reply.max_tokens = min(reply.max_tokens, room)
+            reply.cut_short = reply.max_tokens < 1
+            reply.begun = True
         if reply.cut_short:
             self._end(conversation, reply)
             return

@@ -96,6 +96,7 @@ class Replies:
                 seen=conversation.timeline.ids(),
             ),
             cached_tokens=self._memory.length(conversation.slot),
+            close_tokens=len(self._template.answer_close),
             own_instructions=asked.instructions is not None,
         )
 

@@ -56,7 +56,7 @@ class Reply:
 
     `tokens` are those drawn so far, without the one that ends the turn; the last of them has not
     been through the Thinker yet. `cached_tokens` of its prompt were in the cache when it was asked
-    for.
+    for, and `close_tokens` are what will stand behind it.
     """
 
     response_id: str
@@ -67,6 +67,7 @@ class Reply:
     text: TextStream
     sampler: Sampler
     cached_tokens: int
+    close_tokens: int = 0
     own_instructions: bool = False
     tokens: list[int] = field(default_factory=list)
     begun: bool = False
