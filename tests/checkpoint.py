@@ -23,8 +23,11 @@ VOICES = ("Ada", "Bob")
 MAX_SHARD_TENSORS = 100
 
 
-def write_checkpoint(directory: Path) -> Path:
-    """Writes it and returns the directory; the same weights every time."""
+def write_checkpoint(directory: Path, *, talkative: bool = False) -> Path:
+    """Writes it and returns the directory; the same weights every time.
+
+    A `talkative` one never writes a control token, so that a reply goes on to its limit.
+    """
     backend = text.backend()
     backend.save(str(directory / "tokenizer.json"))
     data = config_dict(backend)
@@ -32,6 +35,9 @@ def write_checkpoint(directory: Path) -> Path:
     config = OmniConfig.from_dict(data)
     networks = Networks(config)
     tiny.randomise(networks, scale=0.1)
+    if talkative:
+        controls = [backend.token_to_id(name) for name in text.CONTROLS]
+        networks.thinker.lm_head.weight.data[controls] = 0.0
     write_weights(directory, networks)
     write_voices(directory / "spk_dict.pt", config, data["talker_config"])
     return directory
@@ -50,6 +56,7 @@ def config_dict(backend) -> dict:
     data["omnilive"] = {
         "inputs": ["text", "audio"],
         "solver": {"method": "euler", "num_steps": 3, "guidance_scale": 0.0},
+        "system_prompt": "Be brief.",
         "transcribe_prompt": "What was said?",
     }
     return data

@@ -27,3 +27,11 @@ def tiny_checkpoint(tmp_path_factory):
     from tests.checkpoint import write_checkpoint
 
     return write_checkpoint(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def talkative_checkpoint(tmp_path_factory):
+    """The same, but each of its replies goes on to its limit."""
+    from tests.checkpoint import write_checkpoint
+
+    return write_checkpoint(tmp_path_factory.mktemp("talkative"), talkative=True)

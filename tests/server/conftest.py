@@ -14,7 +14,9 @@ from server.settings import load_settings
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 60
 # A random Talker does not know when to stop, nor a random Thinker.
-TINY = {"threads": 1, "max_speech_s": 0.5, "context_tokens": 512}
+TINY = {"threads": 1, "max_speech_s": 0.5, "context_tokens": 320}
+# A few MiB that a peer does not read are enough to be cut off in a test.
+SMALL_OUTBOX = {"send_queue_bytes": 4 * 2**20, "send_timeout_s": 5.0}
 
 
 class ServerThread:
@@ -100,7 +102,7 @@ def serving(**settings):
 
 
 @pytest.fixture(scope="session")
-def tiny_server(tiny_checkpoint):
+def tiny_server(talkative_checkpoint):
     """A server for every test that leaves it as it was."""
-    with serving(model=str(tiny_checkpoint), **TINY) as server:
+    with serving(model=str(talkative_checkpoint), **TINY, **SMALL_OUTBOX) as server:
         yield server

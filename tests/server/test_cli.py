@@ -88,19 +88,21 @@ def test_talk_asks_a_real_server(tiny_server, tmp_path, way):
     assert len(samples) / rate_hz == pytest.approx(told["speech_s"], abs=1e-3)
 
 
-def test_the_demo_does_it_all_and_ends(tiny_checkpoint, tmp_path):
+def test_the_demo_does_it_all_and_ends(talkative_checkpoint, tmp_path):
     out = tmp_path / "answer.wav"
-    ended = omnilive("demo", "--model", str(tiny_checkpoint), *FLAGS, "--out", str(out), "--json")
+    ended = omnilive(
+        "demo", "--model", str(talkative_checkpoint), *FLAGS, "--out", str(out), "--json"
+    )
     assert ended.exit_code == 0, ended.stderr
     told = json.loads(ended.stdout.splitlines()[-1])
     assert told["answer_transcript"]
     assert soundfile.info(out).duration == pytest.approx(told["speech_s"], abs=1e-3)
 
 
-def test_serve_says_where_to_go_and_ends_in_order_on_sigterm(tiny_checkpoint):
+def test_serve_says_where_to_go_and_ends_in_order_on_sigterm(talkative_checkpoint):
     command = [sys.executable, "-c", "from server.cli import main; main()", "serve", "--port", "0"]
     with subprocess.Popen(
-        [*command, "--model", str(tiny_checkpoint), *FLAGS],
+        [*command, "--model", str(talkative_checkpoint), *FLAGS],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

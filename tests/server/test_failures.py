@@ -33,8 +33,8 @@ async def ask_without_reading(url):
             await socket.send(json.dumps({"type": "session.update", "session": session}))
 
 
-async def test_an_engine_that_dies_is_told_and_replaced(tiny_checkpoint):
-    with serving(model=str(tiny_checkpoint), **TINY) as server:
+async def test_an_engine_that_dies_is_told_and_replaced(talkative_checkpoint):
+    with serving(model=str(talkative_checkpoint), **TINY) as server:
         assert (await short_answer(server.url)).answer_transcript is not None
         async with bare(server.url) as first, bare(server.url) as second:
             os.kill(server.engine_pid(), signal.SIGKILL)
@@ -49,13 +49,11 @@ async def test_an_engine_that_dies_is_told_and_replaced(tiny_checkpoint):
         assert (await short_answer(server.url)).answer_transcript is not None
 
 
-async def test_a_reader_that_stalls_is_cut_off(tiny_checkpoint):
-    limits = {"send_queue_events": 64, "send_timeout_s": 1.0}
-    with serving(model=str(tiny_checkpoint), **TINY, **limits) as server:
-        with pytest.raises(ConnectionClosed):
-            await ask_without_reading(server.url)
-        # Whoever reads is served all the same.
-        await short_answer(server.url)
+async def test_a_reader_that_stalls_is_cut_off(tiny_server):
+    with pytest.raises(ConnectionClosed):
+        await ask_without_reading(tiny_server.url)
+    # Whoever reads is served all the same.
+    await short_answer(tiny_server.url)
 
 
 def test_a_checkpoint_that_is_not_there_is_named(tmp_path):
