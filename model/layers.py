@@ -50,7 +50,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Norms x [..., width]."""
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        # Under autocast x is narrower than the weight, and only like dtypes take the fused path.
+        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
 
 
 class Rotary:

@@ -19,7 +19,7 @@ from clients.python.talk import ask, show
 from server.errors import ServerError
 from server.options import takes_settings
 from server.running import running_server
-from server.serve import show_progress, start_logging
+from server.serve import ProgressLines, start_logging
 from server.settings import Settings
 from streaming.errors import StreamingError
 
@@ -47,7 +47,7 @@ def demo(
 
 
 async def _demo(settings: Settings, question: Recording) -> TurnReport:
-    async with running_server(settings, show_progress) as running:
+    async with running_server(settings, ProgressLines()) as running:
         typer.echo(f"asking {running.ready.model_id} a question of {question.duration_s:.1f} s")
         async with open_conversation(running.url) as client:
             return await ask(client, question)

@@ -52,10 +52,19 @@ def start_logging(settings: Settings) -> None:
     )
 
 
-def show_progress(step: EngineLoading) -> None:
-    """Prints one step of the engine's start."""
-    share = "" if step.fraction is None else f" {step.fraction:.0%}"
-    typer.echo(f"loading: {step.stage}{share}")
+class ProgressLines:
+    """Prints the engine's start, a line whenever a stage begins or is a quarter further."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, step: EngineLoading) -> None:
+        """Prints one step, unless the last line said as much."""
+        share = "" if step.fraction is None else f" {int(step.fraction * 4) * 25}%"
+        line = f"loading: {step.stage}{share}"
+        if line != self._last:
+            typer.echo(line)
+        self._last = line
 
 
 def banner(running: Running) -> str:
@@ -79,7 +88,7 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, serving.cancel)
     try:
-        async with running_server(settings, show_progress) as running:
+        async with running_server(settings, ProgressLines()) as running:
             typer.echo(banner(running))
             await running.listening
     except asyncio.CancelledError:
