@@ -34,6 +34,7 @@ from model.weights import (
 _log = logging.getLogger("omnilive.model")
 
 DTypeName = Literal["auto", "float32", "bfloat16"]
+EMBEDDED_NAME = "omni-mini"
 EMBEDDED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "omni_mini"
 SPEAKERS_FILE = "spk_dict.pt"
 
@@ -153,7 +154,7 @@ def load_checkpoint(
             device=place,
             progress=progress,
         )
-    name = directory.name if path_or_hub_id is None else str(path_or_hub_id)
+    name = EMBEDDED_NAME if path_or_hub_id is None else str(path_or_hub_id)
     _log.info("loaded %s as %s on %s", name, chosen, place)
     return OmniModel(
         name=name,
