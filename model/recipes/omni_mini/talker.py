@@ -21,7 +21,7 @@ from model.recipes.omni_mini.talker_data import Example, lay_out
 from model.recipes.omni_mini.training import Run, Schedule
 from model.talker import Talker
 
-CODE_NOISE = 0.12
+CODE_NOISE = 0.25
 VALIDATION_EXAMPLES = 48
 # Thinker vectors have a root mean square of 0.13.
 _CODEC_EMBEDDING_STD = 0.15
