@@ -1,7 +1,6 @@
 """What a real server does when its engine dies, when a reader stalls, and when it cannot start."""
 
 import asyncio
-import itertools
 import json
 import os
 import signal
@@ -27,9 +26,9 @@ async def short_answer(url):
 async def ask_without_reading(url):
     """Makes the server send, reads nothing, and goes on until the server ends it."""
     async with connect(url, max_queue=1) as socket:
-        for number in itertools.count():
-            instructions = f"{number} " + "x" * 30_000
-            session = {"type": "realtime", "instructions": instructions}
+        audio = {"input": {"transcription": {"prompt": "x" * 30_000}}}  # is echoed whole
+        session = {"type": "realtime", "audio": audio}
+        while True:
             await socket.send(json.dumps({"type": "session.update", "session": session}))
 
 

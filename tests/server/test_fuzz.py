@@ -74,7 +74,7 @@ class TestFuzz:
     )
     @given(frames=st.lists(FRAMES, max_size=8))
     def test_any_frames_leave_the_session_alive(self, tiny_server, frames):
-        asyncio.run(asyncio.wait_for(self.survive(tiny_server.url, frames), 60))
+        asyncio.run(asyncio.wait_for(self.survive(tiny_server.url, frames), 120))
 
     async def survive(self, url, frames):
         async with bare(url) as socket:
@@ -90,7 +90,7 @@ class TestFuzz:
     @settings(max_examples=20, deadline=None)
     @given(junk=st.binary(min_size=1, max_size=200))
     def test_bytes_that_are_no_websocket_end_only_their_own_connection(self, tiny_server, junk):
-        asyncio.run(asyncio.wait_for(self.junk(tiny_server, junk), 60))
+        asyncio.run(asyncio.wait_for(self.junk(tiny_server, junk), 120))
 
     async def junk(self, server, junk):
         async with bare(server.url) as healthy:
