@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from transformers import Qwen2_5OmniConfig
+from transformers.initialization import no_init_weights
 from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as reference
 
 from model.audio_encoder import AudioEncoder
@@ -32,7 +33,9 @@ pytestmark = pytest.mark.slow
 DATA = json.loads((Path(__file__).parents[1] / "data" / "qwen2.5-omni-3b.json").read_text())
 CONFIG = OmniConfig.from_dict(DATA)
 THEIRS = Qwen2_5OmniConfig(**json.loads(json.dumps(DATA)))
-BF16_ERROR = 0.05  # 36 layers of 8-bit mantissas
+# In float32 the decoders agree to the last bit; in bfloat16 each rounds by itself, and six layers
+# of either are 2.4 % from float32, growing with the root of the depth (36 layers: 6 %).
+BF16_ERROR = 0.1
 FLOAT_ERROR = 1e-4
 MEMORY_LIMIT_GIB = 22
 TOKENS = 48
@@ -50,21 +53,26 @@ def _pair(
     ours: Callable[[], nn.Module], theirs: Callable[[], nn.Module], dtype: torch.dtype
 ) -> tuple[nn.Module, Any]:
     """Both modules on one storage of random weights."""
-    with EmptyWeights():
+    with EmptyWeights(), no_init_weights():
         our, their = ours().eval(), theirs().eval()
-    random = torch.Generator().manual_seed(0)
-    for name, parameter in our.named_parameters():
-        noise = torch.empty(parameter.shape, dtype=dtype).normal_(0, 0.02, generator=random)
+    for seed, (name, parameter) in enumerate(our.named_parameters()):
+        noise = _fill(parameter.shape, seed, dtype)
         is_gain = parameter.dim() == 1 and name.endswith("weight")
         parameter.data = noise + 1 if is_gain else noise
     their.load_state_dict(our.state_dict(), strict=True, assign=True)
     return our.to(dtype), their.to(dtype)
 
 
+def _fill(shape: torch.Size, seed: int, dtype: torch.dtype) -> Tensor:
+    """Noise of standard deviation 0.02; repeated in large tensors, for drawing takes minutes."""
+    random = torch.Generator().manual_seed(seed)
+    drawn = (torch.randn(min(shape.numel(), 999_983), generator=random) * 0.02).to(dtype)
+    return drawn.repeat(-(-shape.numel() // len(drawn)))[: shape.numel()].view(shape)
+
+
 def _check(ours: Tensor, theirs: Tensor, limit: float) -> None:
     error = (ours.float() - theirs.float()).square().mean() / theirs.float().square().mean()
-    assert torch.isfinite(error)
-    assert error.sqrt() < limit
+    assert error.sqrt().item() < limit  # false for NaN too
 
 
 def _noise(*shape: int, dtype: torch.dtype = torch.bfloat16) -> Tensor:
@@ -169,5 +177,5 @@ def test_vocoder() -> None:
         lambda: reference.Qwen2_5OmniToken2WavBigVGANModel(config),
         torch.float32,
     )
-    mel = _noise(1, config.mel_dim, 40, dtype=torch.float32) - 4
+    mel = _noise(1, config.mel_dim, 8, dtype=torch.float32) - 4
     _check(ours(mel)[0], theirs(mel), FLOAT_ERROR)
