@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from model.alias_free_kernels import compile_loops
 from model.omni import OmniModel, load_checkpoint
 from server.bench.floors import vocoder_operations
 from server.bench.machine import Machine, measure_rates, timed_s
@@ -28,6 +29,7 @@ def vocoder(options: BenchOptions, machine: Machine) -> Result:
         ReferenceMissingError: `transformers` is not installed.
     """
     model = load_checkpoint(options.model, dtype=options.dtype)
+    compile_loops()  # as the engine does before it takes its first conversation
     ours = model.token2wav.code2wav_bigvgan_model
     theirs = reference_vocoder(model.config.token2wav.bigvgan, ours.state_dict())
     return compare(ours, theirs, voice_mel(model), options.runs, machine)

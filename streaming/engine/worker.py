@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import torch
 import zmq
 
+from model.alias_free_kernels import compile_loops
 from model.omni import load_checkpoint
 from streaming.engine.engine import Engine
 from streaming.engine.messages import Command, EngineFault, EngineLoading, Event, Shutdown
@@ -54,6 +55,9 @@ class Worker:
             dtype=settings.dtype,
             progress=lambda stage, done: self.send(EngineLoading(stage=stage, fraction=done)),
         )
+        if model.device.type == "cpu":
+            self.send(EngineLoading(stage="compiling the vocoder's loops"))
+            compile_loops()
         self.send(EngineLoading(stage="warming up"))
         engine = Engine(model, settings)
         warm_up(engine)
