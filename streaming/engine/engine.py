@@ -224,7 +224,7 @@ class Engine:
             code = "internal_error"
             logger.error("%s of %s failed", stage.name, name, exc_info=error)
             # Nobody knows what was half done: all of it is prefilled again when it is needed.
-            self._memory.cut(conversation.slot, 0)
+            self._memory.reset(conversation.slot)
             conversation.last_hidden = None
         if stage is Stage.ENCODE:
             self._commands.drop_heard(conversation, code, str(error))

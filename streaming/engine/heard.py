@@ -47,14 +47,14 @@ class HeardMap:
 
     def tokens(self, heard_ms: int) -> int:
         """Returns how many of the reply's tokens were heard in its first `heard_ms`."""
-        heard_codes = heard_ms / 1000 * self.codes_per_s
+        heard_codes = min(heard_ms / 1000 * self.codes_per_s, float(self.codes))
         if heard_codes <= 0:
             return 0
-        if self.ended and heard_codes >= self.codes:
+        if self.ended and heard_codes == self.codes:
             return len(self.taken_at)
         taken = sum(at < heard_codes for at in self.taken_at)
         if self.asks:
             return max(0, taken - self.lead_tokens)
         if self.ended:
             return min(taken, math.ceil(heard_codes / self.codes * len(self.taken_at)))
-        return min(taken, math.ceil(heard_ms / 1000 * TOKENS_PER_S))
+        return min(taken, math.ceil(heard_codes / self.codes_per_s * TOKENS_PER_S))

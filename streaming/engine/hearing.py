@@ -153,7 +153,7 @@ class Listener:
             closing = [*pieces, self._template.audio_close, self._template.user_close]
             self._extend(conversation, hearing, closing, speculative=True)
             hearing.guessed = True
-            self._cut(conversation, conversation.timeline.expect_answer(True))
+            self._cut(conversation, conversation.timeline.expect_answer(hearing.item))
         elif hearing.guessed:
             self._complete(conversation, hearing)
         else:
@@ -180,7 +180,7 @@ class Listener:
         hearing.item.speculative = 0
         hearing.item.complete = True
         del conversation.hearing[hearing.item.item_id]
-        self._cut(conversation, conversation.timeline.expect_answer(True))
+        self._cut(conversation, conversation.timeline.expect_answer(hearing.item))
 
     def _extend(
         self,

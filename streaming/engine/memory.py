@@ -67,19 +67,29 @@ class Memory:
     def give_back(self, slot: int) -> None:
         """Frees a slot and forgets what was in it."""
         assert slot not in self._free, f"slot {slot} was free"
-        self.cut(slot, 0)
+        self.reset(slot)
         self._free.append(slot)
 
     def length(self, slot: int) -> int:
         """Returns how many positions of the conversation the Thinker holds."""
         return self.thinker.lengths[slot]
 
+    def reset(self, slot: int) -> None:
+        """Forgets everything in a slot, whatever state it is in."""
+        self.thinker.reset(slot)
+        self.talker.reset(slot)
+        self._untold[slot] = []
+
     def cut(self, slot: int, position: int) -> None:
-        """Forgets everything from `position` on; a shorter past stays as it is."""
-        told = min(self.talker.lengths[slot], position)
-        self.talker.truncate(slot, told)
+        """Forgets everything from `position` on; a shorter past stays as it is.
+
+        Speech that stands behind the Talker's prompt stays too, unless the prompt itself is cut.
+        """
+        told = self.length(slot) - len(self._untold[slot])
+        if position < told:
+            self.talker.truncate(slot, position)
         self.thinker.truncate(slot, min(self.length(slot), position))
-        del self._untold[slot][self.length(slot) - told :]
+        del self._untold[slot][max(0, position - told) :]
 
     def tell_later(self, slot: int, vector: Tensor) -> None:
         """Keeps the Thinker vector [D] of a reply's token until the reply has become past.

@@ -124,7 +124,9 @@ class Reader:
 
     def _opening(self, conversation: Conversation) -> Tensor:
         assert conversation.last_hidden is not None, "decoding without a prompt"
-        return conversation.last_hidden[1]
+        position, hidden = conversation.last_hidden
+        assert position == self._memory.length(conversation.slot), "the prompt has changed since"
+        return hidden
 
     def _feed(self, conversations: Sequence[Conversation]) -> tuple[Tensor, Tensor]:
         """Appends the last token of each reply -> Talker vectors [B, D], hidden states [B, D]."""

@@ -151,9 +151,9 @@ class Timeline:
         self._system = system
         return 0
 
-    def expect_answer(self, expected: bool) -> int:
-        """Wants the opening of the assistant's turn at the end, or no longer."""
-        self._expects_answer = expected
+    def expect_answer(self, to: Item) -> int:
+        """Wants the opening of the assistant's turn at the end, if that is where `to` stands."""
+        self._expects_answer = self._items[-1] is to
         return self._end
 
     def insert(self, item: Item, previous_item_id: str | None = None) -> int:

@@ -56,6 +56,8 @@ def test_a_talker_fed_ahead_is_heard_by_its_share_of_the_speech() -> None:
 def test_before_the_end_is_known_speech_has_its_usual_pace() -> None:
     assert published(ended=False).tokens(1000) == 4
     assert published(ended=False).tokens(100) == 1
+    # More than was said cannot have been heard.
+    assert published(ended=False).tokens(99_000) == 8
 
 
 @given(st.booleans(), st.booleans(), st.lists(st.booleans(), max_size=60))

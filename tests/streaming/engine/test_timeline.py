@@ -39,15 +39,21 @@ def test_a_slice_cuts_through_pieces() -> None:
 
 def test_the_expected_answer_opens_at_the_end_and_makes_way() -> None:
     made = timeline(("a", (10,)))
-    assert made.expect_answer(True) == 4
+    assert made.expect_answer(made.item("a")) == 4
     assert tokens(made) == [1, 2, 3, 10, 90, 91]
     assert made.insert(Item("b", "user", [Piece((20,))])) == 4
     assert tokens(made) == [1, 2, 3, 10, 20]
 
 
+def test_only_the_last_item_is_answered() -> None:
+    made = timeline(("a", (10,)), ("b", (20,)))
+    made.expect_answer(made.item("a"))
+    assert tokens(made) == [1, 2, 3, 10, 20]
+
+
 def test_an_answer_begins_where_its_opening_was() -> None:
     made = timeline(("a", (10,)))
-    made.expect_answer(True)
+    made.expect_answer(made.item("a"))
     before = tokens(made)
     item = made.begin_answer("r")
     assert tokens(made) == before
@@ -69,7 +75,7 @@ def test_speculative_pieces_are_taken_back_by_what_comes_next() -> None:
     made.insert(item)
     made.extend(item, [Piece((11,))])
     assert made.extend(item, [Piece((12,)), Piece((13,))], speculative=True) == 5
-    made.expect_answer(True)
+    made.expect_answer(item)
     assert tokens(made) == [1, 2, 3, 10, 11, 12, 13, 90, 91]
     assert made.extend(item, [Piece((14,))]) == 5
     assert tokens(made) == [1, 2, 3, 10, 11, 14]
@@ -119,7 +125,7 @@ EDIT = st.one_of(
     st.tuples(st.just("extend"), st.integers(0, 5), st.lists(st.integers(5, 60), max_size=4)),
     st.tuples(st.just("guess"), st.integers(0, 5), st.lists(st.integers(5, 60), max_size=4)),
     st.tuples(st.just("retract"), st.integers(0, 5), st.just([])),
-    st.tuples(st.just("expect"), st.integers(0, 1), st.just([])),
+    st.tuples(st.just("expect"), st.integers(0, 5), st.just([])),
     st.tuples(st.just("system"), st.just(0), st.lists(st.integers(5, 60), max_size=4)),
 )
 
@@ -138,8 +144,8 @@ def test_a_cache_cut_at_every_edit_always_holds_a_prefix(
             name = f"i{number}"
             cut = made.insert(Item(name, "user", pieces), chosen or FRONT)
             names.append(name)
-        elif edit == "expect":
-            cut = made.expect_answer(bool(index))
+        elif chosen is not None and edit == "expect":
+            cut = made.expect_answer(made.item(chosen))
         elif edit == "system":
             cut = made.set_system(Piece(tuple(ids)))
         elif chosen is not None and edit == "remove":

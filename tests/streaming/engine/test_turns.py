@@ -18,6 +18,7 @@ from tests.streaming.engine.driver import (
     Driver,
     Offline,
     Talk,
+    assert_remembers,
     assert_same_sound,
     speech,
     with_extras,
@@ -78,6 +79,7 @@ def test_the_kept_cache_answers_as_the_whole_conversation_would(model: OmniModel
         assert text == expected.text
         assert_same_sound(sound, expected.pcm)
         whole += offline.answer(expected.tokens)
+    assert_remembers(driver, offline, whole)
     assert all(driver.said(f"r{turn}")[1] for turn in (1, 2, 3)), "silent turns prove nothing"
     usage = driver.done("r3").usage
     assert usage.cached_tokens > usage.input_tokens / 2
@@ -252,6 +254,16 @@ def test_too_long_speech_is_cut_short_and_says_so(model: OmniModel) -> None:
     assert done.status == "incomplete"
     assert done.reason == "max_output_tokens"
     assert done.usage.output_audio_tokens <= MAX_CODES
+
+
+def test_a_reply_that_comes_to_its_end_is_complete(model: OmniModel) -> None:
+    # Drawn evenly from all tokens, the one that ends a reply comes soon enough.
+    rambling = with_extras(model, thinker_sampling=SamplingConfig(temperature=50.0))
+    driver = opened(rambling)
+    driver.settle(TALK.typed("q", "What?"), TALK.respond("r", tokens=None, modality="text"))
+    done = driver.done("r")
+    assert (done.status, done.reason) == ("completed", None)
+    assert 1 < done.usage.output_text_tokens < 480
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.005, 0.02])

@@ -1,0 +1,216 @@
+"""Laws 6 and 7: limits are named, and one conversation's trouble is nobody else's."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from model.omni import OmniModel
+from streaming.engine import messages as m
+from streaming.engine.engine import Engine
+from streaming.engine.scheduler import Stage
+from tests.streaming.engine.driver import (
+    SETTINGS,
+    Driver,
+    Offline,
+    Talk,
+    assert_same_sound,
+    speech,
+)
+
+TALK, OTHER = Talk("c"), Talk("other")
+QUESTION = "What is the capital?"
+
+
+def opened(model: OmniModel, *talks: Talk, **changed: object) -> Driver:
+    driver = Driver(Engine(model, dataclasses.replace(SETTINGS, **changed)))
+    driver.settle(*(talk.open() for talk in talks or (TALK,)))
+    return driver
+
+
+def faults(driver: Driver) -> list[tuple[str | None, str, str | None]]:
+    return [(f.conversation_id, f.code, f.item_id) for f in driver.of(m.EngineFault)]
+
+
+def test_the_door_is_closed_when_every_slot_is_taken(model: OmniModel) -> None:
+    driver = opened(model, Talk("a"), Talk("b"), max_conversations=2)
+    driver.settle(Talk("c").open())
+    (refused,) = driver.of(m.ConversationRefused)
+    assert (refused.conversation_id, refused.code) == ("c", "capacity")
+    assert "2" in refused.message
+    driver.settle(Talk("a").close(), Talk("d").open())
+    assert [o.conversation_id for o in driver.of(m.ConversationOpened)] == ["a", "b", "d"]
+
+
+def test_an_unknown_voice_and_a_name_taken_twice_are_refused(model: OmniModel) -> None:
+    driver = opened(model)
+    driver.settle(OTHER.open(voice="Eve"), TALK.open())
+    codes = [(r.conversation_id, r.code) for r in driver.of(m.ConversationRefused)]
+    assert codes == [("other", "unknown_voice"), ("c", "duplicate")]
+    assert "Ada, Bob" in driver.of(m.ConversationRefused)[0].message
+
+
+def test_a_reused_slot_remembers_nothing(model: OmniModel) -> None:
+    driver, offline = opened(model, max_conversations=1), Offline(model)
+    driver.settle(*TALK.spoken("q", speech(1.0)), TALK.respond("r"), TALK.close())
+    driver.settle(OTHER.open(), OTHER.typed("q", QUESTION), OTHER.respond("r2"))
+    expected = offline.say([*offline.system(), *offline.typed(QUESTION)], "r2")
+    assert driver.said("r2")[0] == expected.text
+    assert_same_sound(driver.said("r2")[1], expected.pcm)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (TALK.audio("nobody", b""), "unknown_item"),
+        (TALK.stop("typed"), "invalid_state"),
+        (TALK.delete("nobody"), "unknown_item"),
+        (TALK.truncate("typed", 100), "invalid_state"),
+        (TALK.cancel("nothing"), "invalid_state"),
+        (TALK.typed("typed", "twice"), "duplicate_item"),
+        (TALK.typed("new", "after what?", previous="nobody"), "unknown_item"),
+        (
+            m.AddItem(
+                conversation_id="c",
+                item_id="new",
+                role="assistant",
+                parts=(m.AudioPart(pcm=speech(0.2)),),
+            ),
+            "invalid_content",
+        ),
+        (
+            m.AddItem(
+                conversation_id="c", item_id="new", role="user", parts=(m.AudioPart(pcm=b"123"),)
+            ),
+            "invalid_content",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_what_cannot_be_done_is_said_and_changes_nothing(
+    model: OmniModel, command: m.Command, code: str
+) -> None:
+    driver, offline = opened(model), Offline(model)
+    driver.settle(TALK.typed("typed", QUESTION))
+    driver.settle(command)
+    ((conversation_id, said, _),) = faults(driver)
+    assert (conversation_id, said) == ("c", code)
+    assert not driver.of(m.EngineFault)[0].fatal
+    driver.settle(TALK.respond("r", modality="text"))
+    expected = offline.say([*offline.system(), *offline.typed(QUESTION)], "r")
+    assert driver.said("r")[0] == expected.text
+
+
+def test_samples_that_are_no_numbers_are_refused_and_the_item_goes_on(model: OmniModel) -> None:
+    driver, offline = opened(model), Offline(model)
+    bad = np.array([0.1, np.nan], dtype="<f4").tobytes()
+    pcm = speech(0.5)
+    driver.settle(TALK.start("q"), TALK.audio("q", bad), TALK.audio("q", b"12345"))
+    assert [code for _, code, _ in faults(driver)] == ["invalid_content"] * 2
+    driver.settle(TALK.audio("q", pcm), TALK.stop("q"), TALK.respond("r", modality="text"))
+    expected = offline.say([*offline.system(), *offline.spoken(pcm)], "r")
+    assert driver.said("r")[0] == expected.text
+
+
+def test_an_unknown_conversation_is_told_that_it_is_gone(model: OmniModel) -> None:
+    driver = opened(model)
+    driver.settle(OTHER.typed("q", QUESTION), OTHER.close())
+    assert faults(driver) == [("other", "unknown_conversation", "q")]
+    assert driver.of(m.EngineFault)[0].fatal
+
+
+def test_a_second_reply_at_once_fails_alone(model: OmniModel) -> None:
+    driver = opened(model)
+    driver.settle(TALK.typed("q", QUESTION), TALK.respond("r1"), TALK.respond("r2"))
+    assert driver.done("r2").status == "failed"
+    assert driver.done("r2").error.code == "invalid_state"
+    assert "r1" in driver.done("r2").error.message
+    assert driver.done("r1").status == "incomplete"
+
+
+def test_no_reply_while_the_user_is_still_speaking(model: OmniModel) -> None:
+    driver = opened(model)
+    driver.settle(TALK.start("q"), TALK.audio("q", speech(0.5)), TALK.respond("r"))
+    assert driver.done("r").error.code == "invalid_state"
+    driver.settle(TALK.stop("q"), TALK.respond("r2", modality="text"))
+    assert driver.done("r2").error is None
+
+
+def test_speech_that_outgrows_the_context_names_the_limit(model: OmniModel) -> None:
+    driver = opened(model, context_tokens=128)
+    driver.settle(TALK.start("q"), TALK.audio("q", speech(8.0)))
+    ((_, code, item_id),) = faults(driver)
+    assert (code, item_id) == ("capacity", "q")
+    assert "128" in driver.of(m.EngineFault)[0].message
+    driver.settle(TALK.typed("q2", "What?"), TALK.respond("r", modality="text"))
+    assert driver.done("r").error is None
+
+
+def test_a_reply_ends_where_the_context_does(model: OmniModel) -> None:
+    driver = opened(model, context_tokens=40)
+    driver.settle(TALK.respond("r", tokens=None, modality="text"))
+    done = driver.done("r")
+    assert (done.status, done.reason) == ("incomplete", "max_output_tokens")
+    assert done.usage.input_tokens + done.usage.output_text_tokens <= 40
+    driver.settle(TALK.respond("r2", modality="text"))
+    assert driver.done("r2").status == "failed"
+    assert driver.done("r2").error.code == "capacity"
+    assert "40" in driver.done("r2").error.message
+
+
+def test_an_instruction_that_does_not_fit_is_refused(model: OmniModel) -> None:
+    driver = opened(model, context_tokens=40)
+    driver.settle(OTHER.open(instructions="word " * 200))
+    assert driver.of(m.ConversationRefused)[0].code == "capacity"
+    driver.settle(m.UpdateInstructions(conversation_id="c", instructions="word " * 200))
+    assert faults(driver) == [("c", "capacity", None)]
+    driver.settle(TALK.respond("r", instructions="word " * 200))
+    assert driver.done("r").error.code == "capacity"
+    driver.settle(TALK.respond("r2", modality="text", tokens=3))
+    assert driver.done("r2").error is None
+
+
+BREAKABLE = [Stage.PREFILL, Stage.THINKER, Stage.TALKER, Stage.TOKEN2WAV]
+
+
+@pytest.mark.parametrize("stage", BREAKABLE, ids=lambda stage: stage.name)
+def test_a_stage_that_breaks_for_one_breaks_for_one(model: OmniModel, stage: Stage) -> None:
+    driver, offline = opened(model, TALK, OTHER), Offline(model)
+    run = driver.engine._stages[stage]
+
+    def breaks(conversations):
+        if any(c.conversation_id == "c" for c in conversations):
+            raise RuntimeError("a broken kernel")
+        return run(conversations)
+
+    for talk in (TALK, OTHER):
+        driver.say(talk.typed("q", QUESTION), talk.respond(f"r-{talk.name}"))
+    driver.engine._stages[stage] = breaks
+    driver.until(lambda: [d for d in driver.of(m.ResponseDone) if d.conversation_id == "c"])
+    driver.engine._stages[stage] = run
+    driver.settle()
+    done = driver.done("r-c")
+    assert (done.status, done.error.code) == ("failed", "internal_error")
+    assert "a broken kernel" in done.error.message
+    expected = offline.say([*offline.system(), *offline.typed(QUESTION)], "r-other")
+    assert driver.said("r-other")[0] == expected.text
+    assert_same_sound(driver.said("r-other")[1], expected.pcm)
+    # What broke is over: the same conversation goes on.
+    driver.settle(TALK.delete("r-c-item"), TALK.respond("again"))
+    again = offline.say([*offline.system(), *offline.typed(QUESTION)], "again")
+    assert driver.said("again")[0] == again.text
+    assert_same_sound(driver.said("again")[1], again.pcm)
+
+
+def test_an_encoder_that_breaks_costs_the_item(model: OmniModel) -> None:
+    driver = opened(model)
+
+    def breaks(_):
+        raise RuntimeError("a broken kernel")
+
+    run, driver.engine._stages[Stage.ENCODE] = driver.engine._stages[Stage.ENCODE], breaks
+    driver.settle(*TALK.spoken("q", speech(0.5)))
+    assert faults(driver) == [("c", "internal_error", "q")]
+    driver.engine._stages[Stage.ENCODE] = run
+    driver.settle(*TALK.spoken("q", speech(0.5)), TALK.respond("r", modality="text"))
+    assert driver.done("r").error is None

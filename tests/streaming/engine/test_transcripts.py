@@ -1,0 +1,101 @@
+"""What the Thinker heard, asked on the side."""
+
+import pytest
+import torch
+
+from model.generate import write
+from model.omni import OmniModel
+from streaming.engine import messages as m
+from streaming.engine.engine import Engine
+from streaming.engine.scheduler import Stage
+from tests.streaming.engine.driver import SETTINGS, Driver, Offline, Talk, speech, with_extras
+
+TALK = Talk()
+
+
+def opened(model: OmniModel) -> Driver:
+    driver = Driver(Engine(model, SETTINGS))
+    driver.settle(TALK.open())
+    return driver
+
+
+@torch.inference_mode()
+def offline_transcript(model: OmniModel, pcm: bytes) -> str:
+    from model.config import SamplingConfig
+
+    greedy = with_extras(model, thinker_sampling=SamplingConfig())
+    offline = Offline(greedy)
+    question = [*offline.system(model.config.omnilive.transcribe_prompt), *offline.spoken(pcm)]
+    prompt = offline.prompt([*question, offline.template.answer_open])
+    tokens = prompt.ids.count(model.config.thinker.audio_token_index) // 2 + 16
+    written = write(greedy, prompt, max_tokens=tokens)
+    return model.tokenizer.decode(written.text_ids).strip()
+
+
+def test_a_transcript_is_what_the_thinker_answers_to_the_prompt(model: OmniModel) -> None:
+    driver, pcm = opened(model), speech(2.6)
+    driver.settle(*TALK.spoken("q", pcm), TALK.transcribe("q"))
+    (transcript,) = driver.of(m.InputTranscript)
+    assert transcript.item_id == "q"
+    assert transcript.text == offline_transcript(model, pcm)
+
+
+def test_a_transcript_waits_for_the_reply_and_leaves_it_as_it_is(model: OmniModel) -> None:
+    driver, offline, ran = opened(model), Offline(model), list[Stage]()
+    for name, run in driver.engine._stages.items():
+        driver.engine._stages[name] = lambda cs, name=name, run=run: (ran.append(name), run(cs))[1]
+    pcm = speech(1.2)
+    driver.settle(*TALK.spoken("q", pcm), TALK.transcribe("q"), TALK.respond("r"))
+    first = ran.index(Stage.TRANSCRIBE)
+    # Only closing the turn, which nobody waits for either, is left behind the first of its passes.
+    assert {Stage.THINKER, Stage.TALKER, Stage.TOKEN2WAV}.isdisjoint(ran[first:])
+    assert driver.said("r")[0] == offline.say([*offline.system(), *offline.spoken(pcm)], "r").text
+    assert driver.of(m.InputTranscript)
+
+
+def test_several_transcripts_come_one_after_the_other(model: OmniModel) -> None:
+    driver, other = opened(model), Talk("other")
+    driver.settle(other.open())
+    sounds = [speech(0.5 + 0.3 * i, seed=i) for i in range(3)]
+    driver.settle(*TALK.spoken("a", sounds[0]), *TALK.spoken("b", sounds[1]))
+    driver.settle(*other.spoken("a", sounds[2]))
+    driver.settle(TALK.transcribe("a"), TALK.transcribe("b"), other.transcribe("a"))
+    found = {(t.conversation_id, t.item_id): t.text for t in driver.of(m.InputTranscript)}
+    wanted = [offline_transcript(model, pcm) for pcm in sounds]
+    assert found == dict(zip([("c", "a"), ("c", "b"), ("other", "a")], wanted, strict=True))
+
+
+def test_a_transcript_of_what_is_gone_fails(model: OmniModel) -> None:
+    driver = opened(model)
+    driver.settle(TALK.typed("typed", "What?"), TALK.transcribe("typed"), TALK.transcribe("no"))
+    driver.settle(*TALK.spoken("q", speech(0.5)))
+    driver.say(TALK.transcribe("q"), TALK.delete("q"))
+    driver.settle()
+    failed = [(f.item_id, f.code) for f in driver.of(m.TranscriptFailed)]
+    assert sorted(failed) == [("no", "unknown_item"), ("q", "unknown_item"), ("typed", "capacity")]
+
+
+def test_a_checkpoint_without_a_prompt_for_it_says_so(model: OmniModel) -> None:
+    driver = opened(with_extras(model, transcribe_prompt=None))
+    assert not driver.engine.ready.transcribes
+    driver.settle(*TALK.spoken("q", speech(0.5)), TALK.transcribe("q"))
+    (failed,) = driver.of(m.TranscriptFailed)
+    assert "no prompt" in failed.message
+
+
+def test_a_conversation_that_closes_takes_its_transcript_along(model: OmniModel) -> None:
+    driver, other = opened(model), Talk("other")
+    driver.settle(other.open(), *TALK.spoken("q", speech(1.0)), *other.spoken("q", speech(0.4)))
+    driver.say(TALK.transcribe("q"), other.transcribe("q"))
+    driver.step()
+    driver.settle(TALK.close())
+    assert [t.conversation_id for t in driver.of(m.InputTranscript)] == ["other"]
+
+
+@pytest.mark.parametrize("count", [17])
+def test_too_many_at_once_are_refused(model: OmniModel, count: int) -> None:
+    driver = opened(model)
+    driver.settle(*TALK.spoken("q", speech(0.2)))
+    driver.settle(*[TALK.transcribe("q")] * count)
+    assert [f.code for f in driver.of(m.TranscriptFailed)] == ["capacity"]
+    assert len(driver.of(m.InputTranscript)) == 16
