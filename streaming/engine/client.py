@@ -93,6 +93,11 @@ class EngineClient:
                 await self._keeping
         await self._fail("the engine was stopped")
 
+    @property
+    def process_id(self) -> int | None:
+        """The engine process of this moment, if there is one."""
+        return None if self._link is None else self._link.process_id
+
     def subscribe(self, conversation_id: str) -> asyncio.Queue[Event]:
         """Returns the bounded queue on which everything about this conversation will come."""
         assert conversation_id not in self._queues, f"{conversation_id} is subscribed already"

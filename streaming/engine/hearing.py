@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.audio_encoder import audio_tokens
 from model.mel import LogMel, LogMelState
 from model.omni import OmniModel
 from streaming.engine.conversation import Conversation
@@ -24,7 +25,7 @@ from streaming.engine.memory import Finish
 from streaming.engine.messages import AudioPart, TextPart
 from streaming.engine.template import Template
 from streaming.engine.timeline import Item, Piece
-from streaming.errors import BadPartError
+from streaming.errors import BadPartError, RefusedError
 
 Cut = Callable[[Conversation, int], None]
 
@@ -81,6 +82,7 @@ class Listener:
         audio = model.config.thinker.audio
         self._tower = model.thinker.audio_tower
         self._log_mel = LogMel(audio.num_mel_bins, audio.block_frames)
+        self._block_tokens = audio_tokens(audio.block_frames)
         self._template = template
         self._cut = cut
 
@@ -95,7 +97,14 @@ class Listener:
 
         Raises:
             BadPartError: Not float32, or not finite.
+            RefusedError: More waits to be encoded than the context has room for.
         """
+        waiting = len(hearing.blocks) * self._block_tokens
+        if waiting > conversation.timeline.room:
+            raise RefusedError(
+                f"{waiting} tokens of sound wait and the context has room for "
+                f"{conversation.timeline.room}"
+            )
         self._retract(conversation, hearing)
         hearing.phase = Phase.SPEAKING
         self._push(hearing, pcm)

@@ -64,6 +64,11 @@ class EngineLink:
         while not self._outgoing.empty():
             self._outgoing.get_nowait()
 
+    @property
+    def process_id(self) -> int:
+        """The engine process."""
+        return self._process.pid
+
     async def send(self, message: Command) -> None:
         """Queues a message; waits while the engine is `queue_messages` behind."""
         if self._ended.done():

@@ -18,6 +18,7 @@ import torch
 import zmq
 
 from model.alias_free_kernels import compile_loops
+from model.errors import ModelError
 from model.omni import load_checkpoint
 from streaming.engine.engine import Engine
 from streaming.engine.messages import Command, EngineFault, EngineLoading, Event, Shutdown
@@ -125,6 +126,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     worker = Worker(namespace.endpoint)
     try:
         worker.run(worker.load(settings))
+    except ModelError as error:
+        logger.error("%s", error)
+        worker.send(EngineFault(conversation_id=None, code="load_failed", message=str(error)))
+        sys.exit(1)
     finally:
         worker.close()
 

@@ -1,0 +1,61 @@
+"""A process in the engine's place whose conversations do what their names say; knows no torch.
+
+For what the client must survive and the real engine does not do on request.
+"""
+
+import os
+import signal
+import sys
+
+import zmq
+
+from streaming.engine import messages as m
+from streaming.engine.wire import decode, encode
+
+READY = m.EngineReady(
+    model_id="scripted",
+    inputs=("text",),
+    voices=("Ada",),
+    max_conversations=4,
+    context_tokens=64,
+    output_sample_rate_hz=24_000,
+)
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    if "stillborn" in arguments:
+        sys.exit(7)
+    socket = zmq.Context.instance().socket(zmq.PAIR)
+    socket.connect(arguments[arguments.index("--endpoint") + 1])
+
+    def send(event: m.Event) -> None:
+        socket.send_multipart(encode(event))
+
+    if "mute" in arguments:
+        signal.pause()
+    send(m.EngineLoading(stage="loading", fraction=0.5))
+    send(READY)
+    while True:
+        match decode(socket.recv_multipart()):
+            case m.Shutdown():
+                return
+            case m.Ping(nonce=nonce):
+                send(m.Pong(nonce=nonce))
+            case m.OpenConversation(conversation_id="dies"):
+                os._exit(3)
+            case m.OpenConversation(conversation_id="hangs"):
+                signal.pause()
+            case m.OpenConversation(conversation_id="floods"):
+                send(m.ConversationOpened(conversation_id="floods"))
+                for _ in range(100):
+                    send(m.TextDelta(conversation_id="floods", response_id="r", text="."))
+            case m.OpenConversation(conversation_id=name):
+                send(m.ConversationOpened(conversation_id=name))
+            case m.CloseConversation(conversation_id=name):
+                # Tells whoever listens on the conversation "spy" what was closed.
+                send(m.TextDelta(conversation_id="spy", response_id=name, text="closed"))
+
+
+if __name__ == "__main__":
+    main()

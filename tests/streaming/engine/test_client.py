@@ -1,0 +1,176 @@
+"""The gateway's side: whatever becomes of the process, every conversation is told, once."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from streaming.engine import messages as m
+from streaming.engine.client import EngineClient
+from streaming.engine.settings import ClientSettings, EngineSettings
+from streaming.errors import EngineGoneError
+from tests.streaming.engine.driver import Talk, speech
+from tests.streaming.engine.scripted_worker import READY
+
+SCRIPTED = (sys.executable, "-m", "tests.streaming.engine.scripted_worker")
+LIMIT_S = 120.0
+
+
+@asynccontextmanager
+async def scripted(*flags: str, **settings: float) -> AsyncIterator[EngineClient]:
+    client = EngineClient(EngineSettings(), ClientSettings(**settings), worker=(*SCRIPTED, *flags))
+    try:
+        yield client
+    finally:
+        await client.stop()
+
+
+async def get(queue: asyncio.Queue[m.Event]) -> m.Event:
+    async with asyncio.timeout(LIMIT_S):
+        return await queue.get()
+
+
+async def open_conversation(client: EngineClient, name: str) -> asyncio.Queue[m.Event]:
+    queue = client.subscribe(name)
+    await client.send(m.OpenConversation(conversation_id=name))
+    return queue
+
+
+async def opened(client: EngineClient, name: str) -> asyncio.Queue[m.Event]:
+    queue = await open_conversation(client, name)
+    assert await get(queue) == m.ConversationOpened(conversation_id=name)
+    return queue
+
+
+async def test_a_start_tells_its_progress_and_what_the_engine_can_do() -> None:
+    seen: list[m.EngineLoading] = []
+    client = EngineClient(EngineSettings(), worker=SCRIPTED, progress=seen.append)
+    assert client.ready is None
+    assert await client.start() == READY == client.ready
+    assert seen == [m.EngineLoading(stage="loading", fraction=0.5)]
+    await client.stop()
+    assert client.ready is None
+    assert client.failure == "the engine was stopped"
+
+
+async def test_a_death_is_told_to_every_conversation_and_the_next_engine_works() -> None:
+    async with scripted() as client:
+        await client.start()
+        queues = [await opened(client, "a"), await opened(client, "b")]
+        queues.append(await open_conversation(client, "dies"))
+        for name, queue in zip(("a", "b", "dies"), queues, strict=True):
+            fault = await get(queue)
+            assert isinstance(fault, m.EngineFault)
+            assert (fault.conversation_id, fault.code, fault.fatal) == (name, "engine_gone", True)
+            assert "3" in fault.message
+            assert queue.empty()
+        # What the lost still say goes nowhere, and does not wait.
+        await client.send(m.CloseConversation(conversation_id="a"))
+        assert await client.wait_ready() == READY
+        await opened(client, "a")
+
+
+async def test_too_many_deaths_in_a_row_are_the_end() -> None:
+    async with scripted(max_deaths=2) as client:
+        await client.start()
+        for _ in range(2):
+            await client.wait_ready()
+            assert isinstance(await get(await open_conversation(client, "dies")), m.EngineFault)
+        with pytest.raises(EngineGoneError, match="2 engine deaths"):
+            await client.wait_ready()
+        assert client.failure is not None
+        fault = await get(client.subscribe("late"))
+        assert isinstance(fault, m.EngineFault)
+
+
+async def test_a_conversation_that_opens_starts_the_count_anew() -> None:
+    async with scripted(max_deaths=2) as client:
+        await client.start()
+        for _ in range(3):
+            await client.wait_ready()
+            await opened(client, "fine")
+            await get(await open_conversation(client, "dies"))
+            client.unsubscribe("fine")
+        assert await client.wait_ready() == READY
+
+
+async def test_a_process_that_does_not_start_is_named_with_its_status() -> None:
+    async with scripted("stillborn", max_deaths=1) as client:
+        with pytest.raises(EngineGoneError, match="status 7"):
+            await client.start()
+
+
+async def test_a_process_that_is_never_ready_is_given_up() -> None:
+    async with scripted("mute", max_deaths=1, start_timeout_s=0.5) as client:
+        with pytest.raises(EngineGoneError, match=r"not ready in 0\.5 s"):
+            await client.start()
+
+
+async def test_an_engine_that_answers_no_ping_is_replaced() -> None:
+    async with scripted(ping_interval_s=0.2, ping_timeout_s=1.0) as client:
+        await client.start()
+        fault = await get(await open_conversation(client, "hangs"))
+        assert isinstance(fault, m.EngineFault)
+        assert "not answering" in fault.message
+        assert await client.wait_ready() == READY
+
+
+async def test_a_reader_that_is_too_slow_is_lost_alone() -> None:
+    async with scripted(queue_messages=8) as client:
+        await client.start()
+        spy = await opened(client, "spy")
+        slow = await open_conversation(client, "floods")
+        closed = await get(spy)
+        assert closed == m.TextDelta(conversation_id="spy", response_id="floods", text="closed")
+        events = [slow.get_nowait() for _ in range(slow.qsize())]
+        assert len(events) == 8
+        assert isinstance(events[-1], m.EngineFault)
+        assert events[-1].code == "slow_consumer"
+        await opened(client, "other")
+
+
+async def test_who_leaves_is_closed_in_the_engine() -> None:
+    async with scripted() as client:
+        await client.start()
+        spy = await opened(client, "spy")
+        await opened(client, "a")
+        client.unsubscribe("a")
+        client.unsubscribe("a")
+        closed = await get(spy)
+        assert closed == m.TextDelta(conversation_id="spy", response_id="a", text="closed")
+        assert spy.empty()
+
+
+async def test_a_real_engine_is_killed_and_comes_back(quick_checkpoint) -> None:
+    settings = EngineSettings(
+        model=str(quick_checkpoint),
+        dtype="float32",
+        threads=1,
+        context_tokens=256,
+        max_speech_s=0.6,
+    )
+    client = EngineClient(settings)
+    try:
+        ready = await client.start()
+        assert ready.voices == ("Ada", "Bob")
+        assert ready.context_tokens == 256
+        for turn in ("first", "second"):
+            talk = Talk(turn)
+            queue = await opened(client, turn)
+            for command in [*talk.spoken("q", speech(0.5)), talk.respond("r", tokens=20)]:
+                await client.send(command)
+            kinds = set()
+            while not kinds >= {m.TextDelta, m.AudioDelta}:
+                kinds.add(type(await get(queue)))
+            if turn == "first":
+                os.kill(client.process_id, signal.SIGKILL)
+                while not isinstance(event := await get(queue), m.EngineFault):
+                    pass
+                assert (event.code, event.fatal) == ("engine_gone", True)
+                await client.wait_ready()
+    finally:
+        await client.stop()

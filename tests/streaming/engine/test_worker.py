@@ -1,0 +1,115 @@
+"""The engine process itself, spoken to by nothing but frames."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import zmq
+
+from streaming.engine import messages as m
+from streaming.engine.settings import EngineSettings
+from streaming.engine.wire import decode, encode
+
+LIMIT_MS = 120_000
+
+
+class Line:
+    """A worker process and the socket to it."""
+
+    def __init__(self, endpoint: str, *flags: str) -> None:
+        self.socket = zmq.Context.instance().socket(zmq.PAIR)
+        self.socket.linger = 0
+        self.socket.rcvtimeo = LIMIT_MS
+        self.socket.bind(endpoint)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "streaming.engine.worker", "--endpoint", endpoint, *flags],
+            stdin=subprocess.PIPE,
+        )
+
+    def send(self, *frames: bytes) -> None:
+        self.socket.send_multipart(frames)
+
+    def hear(self) -> m.Event:
+        return decode(self.socket.recv_multipart())
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.kill()
+        self.process.wait()
+        self.socket.close()
+
+
+@pytest.fixture(scope="module")
+def line(quick_checkpoint, tmp_path_factory) -> Iterator[Line]:
+    settings = EngineSettings(
+        model=str(quick_checkpoint),
+        dtype="float32",
+        threads=1,
+        context_tokens=256,
+        max_speech_s=0.6,
+    )
+    line = Line(f"ipc://{tmp_path_factory.mktemp('line')}/engine", *settings.flags())
+    yield line
+    line.close()
+
+
+@pytest.fixture(scope="module")
+def started(line: Line) -> list[m.Event]:
+    """What it said on its way to being ready."""
+    events = [line.hear()]
+    while not isinstance(events[-1], m.EngineReady):
+        events.append(line.hear())
+    return events
+
+
+def test_a_start_says_what_it_does_and_what_it_can(started: list[m.Event]) -> None:
+    *loading, ready = started
+    assert {event.stage for event in loading} >= {"loading the checkpoint", "warming up"}
+    assert ready.voices == ("Ada", "Bob")
+    assert ready.inputs == ("text", "audio")
+    assert ready.output_sample_rate_hz == 24_000
+
+
+def test_frames_that_are_no_message_get_a_fault_and_the_loop_turns(
+    line: Line, started: list[m.Event]
+) -> None:
+    bad_field = b'{"type":"UserAudioStart","conversation_id":"c7","item_id":3}'
+    line.send(b"\xff\x00")
+    line.send(bad_field)
+    line.send(*encode(m.Pong(nonce=1)))
+    line.send(*encode(m.Ping(nonce=2)))
+    faults = [line.hear() for _ in range(3)]
+    assert [fault.conversation_id for fault in faults] == [None, "c7", None]
+    assert {fault.code for fault in faults} == {"bad_message"}
+    assert "item_id" in faults[1].message
+    assert line.hear() == m.Pong(nonce=2)
+
+
+def test_a_warm_up_leaves_no_conversation_behind(line: Line, started: list[m.Event]) -> None:
+    names = [f"c{i}" for i in range(started[-1].max_conversations)]
+    for name in names:
+        line.send(*encode(m.OpenConversation(conversation_id=name)))
+    assert [line.hear() for _ in names] == [m.ConversationOpened(conversation_id=n) for n in names]
+
+
+def test_it_ends_with_the_gateway(line: Line, started: list[m.Event]) -> None:
+    line.process.stdin.close()
+    assert line.process.wait(LIMIT_MS / 1000) == 0
+
+
+def test_a_checkpoint_that_is_none_ends_it_with_a_word(tmp_path) -> None:
+    line = Line(f"ipc://{tmp_path}/engine", "--model", str(tmp_path / "nothing"))
+    events = [line.hear()]
+    while not isinstance(events[-1], m.EngineFault):
+        events.append(line.hear())
+    assert events[-1].conversation_id is None
+    assert "nothing" in events[-1].message
+    assert line.process.wait(LIMIT_MS / 1000) == 1
+    line.close()
+
+
+def test_settings_come_back_from_their_flags() -> None:
+    settings = EngineSettings(model="a b", threads=3, context_tokens=99, dtype="bfloat16", seed=5)
+    assert EngineSettings.from_flags(settings.flags()) == settings
+    assert EngineSettings.from_flags([]) == EngineSettings()
