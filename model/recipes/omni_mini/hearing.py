@@ -199,11 +199,14 @@ class HearingLoss:
         letters_share: Weight of the letters.
         blank_share: Weight of a blank frame beside a token's.
         own_alignment_step: From this step on the tokens' own alignment says which frame is whose.
+        unsure_weight: How much more a token's frame weighs the less its token is believed; it makes
+            the words that carry the meaning count, which are rarer than "what" and "is".
     """
 
     letters_share: float = 0.5
     blank_share: float = 0.3
     own_alignment_step: int = 200
+    unsure_weight: float = 0.0
 
     def __call__(self, ear: Ear, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         """The loss and its parts."""
@@ -216,8 +219,9 @@ class HearingLoss:
             ear, batch, letters.detach(), tokens.detach(), by_tokens=step >= self.own_alignment_step
         )
         spoken = wanted > 0
-        weights = torch.where(spoken, 1.0, self.blank_share) * (wanted >= 0)
         likely = tokens.gather(-1, wanted.clamp(min=0)[..., None])[..., 0]
+        unsure = 1 + self.unsure_weight * (1 - likely.detach().exp())
+        weights = torch.where(spoken, unsure, self.blank_share) * (wanted >= 0)
         frames = -(likely * weights).sum() / weights.sum()
         apart = (vectors - ear.targets.embeddings[wanted.clamp(min=0)]).square().sum(-1)
         distance = (apart * weights).sum() / weights.sum()
