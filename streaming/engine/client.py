@@ -173,6 +173,10 @@ class EngineClient:
                     self._progress(message)
             case EngineReady():
                 await self._set_ready(message)
+            case EngineFault(conversation_id=None, code="load_failed", message=reason):
+                # What does not load now will not load again.
+                self._deaths = self._settings.max_deaths - 1
+                raise EngineGoneError(reason)
             case EngineFault(conversation_id=None):
                 logger.error("engine fault %s: %s", message.code, message.message)
             case EngineFault(conversation_id=str(name)):

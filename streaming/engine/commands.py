@@ -6,12 +6,9 @@ how a refusal is told. Does not run a network: it only makes work for the loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from streaming.engine.clock import Clock
 from streaming.engine.conversation import MAX_DEFERRED, Conversation
+from streaming.engine.ground import Ground
 from streaming.engine.hearing import Hearing, Listener, Phase, samples_of
-from streaming.engine.memory import Memory
 from streaming.engine.messages import (
     AddItem,
     AudioPart,
@@ -22,17 +19,13 @@ from streaming.engine.messages import (
     ConversationRefused,
     DeleteItem,
     EngineFault,
-    Event,
     OfConversation,
     OpenConversation,
     Ping,
     Pong,
     Respond,
-    ResponseDone,
-    ResponseError,
     TextPart,
     Transcribe,
-    TranscriptFailed,
     TruncateItem,
     UpdateInstructions,
     UserAudio,
@@ -41,9 +34,9 @@ from streaming.engine.messages import (
     UserAudioStart,
     UserAudioStop,
 )
+from streaming.engine.refusals import refusal
 from streaming.engine.replies import Replies
 from streaming.engine.scheduler import Scheduler
-from streaming.engine.template import Template
 from streaming.engine.timeline import Item, Timeline
 from streaming.errors import BadPartError, ConversationError, ItemStateError, RefusedError
 
@@ -60,29 +53,22 @@ class Commands:
     def __init__(
         self,
         conversations: dict[str, Conversation],
+        ground: Ground,
         *,
-        memory: Memory,
-        template: Template,
         listener: Listener,
         replies: Replies,
         scheduler: Scheduler,
-        voices: tuple[str, ...],
-        default_instructions: str,
-        can_transcribe: bool,
-        emit: Callable[[Event], None],
-        clock: Clock,
     ) -> None:
         self._conversations = conversations
-        self._memory = memory
-        self._template = template
+        self._memory = ground.memory
+        self._template = ground.template
+        self._emit = ground.emit
+        self._clock = ground.clock
+        self._voices = tuple(ground.model.speakers)
+        self._extras = ground.model.config.omnilive
         self._listener = listener
         self._replies = replies
         self._scheduler = scheduler
-        self._voices = voices
-        self._default_instructions = default_instructions
-        self._can_transcribe = can_transcribe
-        self._emit = emit
-        self._clock = clock
 
     def apply(self, command: Command) -> None:
         """Does what a command says; what cannot be done is told to its conversation."""
@@ -96,7 +82,8 @@ class Commands:
             case OfConversation(conversation_id=name):
                 conversation = self._conversations.get(name)
                 if conversation is None:
-                    self._fault(command, "unknown_conversation", "it is not open", fatal=True)
+                    code, message = "unknown_conversation", "it is not open"
+                    self._emit(refusal(command, code, message, fatal=True))
                 else:
                     self._apply_to(conversation, command)
 
@@ -137,7 +124,7 @@ class Commands:
                 code = "unknown_voice"
                 raise RefusedError(f"no voice {voice!r}; voices: {', '.join(self._voices)}")
             self._scheduler.admit(len(self._conversations))
-            system = self._template.system(command.instructions or self._default_instructions)
+            system = self._template.system(command.instructions or self._extras.system_prompt)
             timeline = Timeline(
                 system, self._template.answer_open, capacity_tokens=self._memory.capacity_tokens
             )
@@ -154,7 +141,7 @@ class Commands:
         else:
             self._emit(ConversationOpened(conversation_id=name))
 
-    def _apply_to(self, conversation: Conversation, command: Command) -> None:
+    def _apply_to(self, conversation: Conversation, command: OfConversation) -> None:
         try:
             if self._must_wait(conversation, command):
                 if len(conversation.deferred) >= MAX_DEFERRED:
@@ -163,11 +150,11 @@ class Commands:
             else:
                 self._change(conversation, command)
         except ConversationError as error:
-            self._refuse(command, error)
+            self._emit(refusal(command, error.code, str(error)))
         if conversation.reply is None and conversation.deferred:
             self.reply_ended(conversation)
 
-    def _must_wait(self, conversation: Conversation, command: Command) -> bool:
+    def _must_wait(self, conversation: Conversation, command: OfConversation) -> bool:
         """Tells whether the command would change what the reply under way stands on."""
         reply = conversation.reply
         if reply is None:
@@ -176,7 +163,7 @@ class Commands:
             return not conversation.timeline.is_behind(reply.item, command.previous_item_id)
         return isinstance(command, DeleteItem | TruncateItem | UpdateInstructions)
 
-    def _change(self, conversation: Conversation, command: Command) -> None:
+    def _change(self, conversation: Conversation, command: OfConversation) -> None:
         self._hurry(conversation, BLOCK_TARGET_S)
         match command:
             case UserAudioStart(item_id=item_id):
@@ -201,7 +188,7 @@ class Commands:
             case TruncateItem(item_id=item_id, audio_end_ms=end_ms):
                 self._replies.truncate(conversation, item_id, end_ms)
             case UpdateInstructions(instructions=text):
-                system = self._template.system(text or self._default_instructions)
+                system = self._template.system(text or self._extras.system_prompt)
                 self._cut(conversation, conversation.timeline.set_system(system))
                 conversation.system = system
             case Respond():
@@ -251,7 +238,7 @@ class Commands:
         raise ItemStateError(f"response {command.response_id!r} is not under way")
 
     def _transcribe(self, conversation: Conversation, command: Transcribe) -> None:
-        if not self._can_transcribe:
+        if self._extras.transcribe_prompt is None:
             raise RefusedError("this checkpoint has no prompt for transcripts")
         if len(conversation.transcribe) >= MAX_TRANSCRIPTS:
             raise RefusedError(f"{MAX_TRANSCRIPTS} transcripts are waiting")
@@ -270,39 +257,3 @@ class Commands:
 
     def _hurry(self, conversation: Conversation, target_s: float) -> None:
         conversation.due_s = self._clock() + target_s
-
-    def _refuse(self, command: Command, error: ConversationError) -> None:
-        """Answers a command that cannot be done with the message its sender waits for."""
-        message = str(error)
-        if isinstance(command, Respond):
-            self._emit(
-                ResponseDone(
-                    conversation_id=command.conversation_id,
-                    response_id=command.response_id,
-                    status="failed",
-                    error=ResponseError(code=error.code, message=message),
-                )
-            )
-        elif isinstance(command, Transcribe):
-            self._emit(
-                TranscriptFailed(
-                    conversation_id=command.conversation_id,
-                    item_id=command.item_id,
-                    code=error.code,
-                    message=message,
-                )
-            )
-        else:
-            self._fault(command, error.code, message)
-
-    def _fault(self, command: Command, code: str, message: str, *, fatal: bool = False) -> None:
-        assert isinstance(command, OfConversation), f"{type(command).__name__} of no conversation"
-        self._emit(
-            EngineFault(
-                conversation_id=command.conversation_id,
-                code=code,
-                message=f"{type(command).__name__}: {message}",
-                item_id=getattr(command, "item_id", None),
-                fatal=fatal,
-            )
-        )

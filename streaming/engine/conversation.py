@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from streaming.engine.heard import HeardMap
-from streaming.engine.messages import Command, Transcribe
+from streaming.engine.messages import OfConversation, Transcribe
 from streaming.engine.reply import Reply
 from streaming.engine.timeline import Piece, Timeline
 
@@ -60,7 +60,7 @@ class Conversation:
     hearing: dict[str, Hearing] = field(default_factory=dict)
     reply: Reply | None = None
     given: dict[str, Given] = field(default_factory=dict)
-    deferred: list[Command] = field(default_factory=list)
+    deferred: list[OfConversation] = field(default_factory=list)
     transcribe: list[Transcribe] = field(default_factory=list)
     last_hidden: tuple[int, Tensor] | None = None
     due_s: float = 0.0

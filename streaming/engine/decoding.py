@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from model.cuda_graphs import GraphedDecode
@@ -27,6 +28,7 @@ class Decoding:
         max_rows: conversations in one batch.
     """
 
+    @torch.inference_mode()
     def __init__(self, model: OmniModel, memory: Memory, *, max_rows: int) -> None:
         self._model = model
         self._memory = memory

@@ -20,6 +20,7 @@ from streaming.engine.clock import Clock, monotonic_s
 from streaming.engine.commands import Commands
 from streaming.engine.conversation import Conversation
 from streaming.engine.decoding import Decoding
+from streaming.engine.ground import Ground
 from streaming.engine.hearing import Listener
 from streaming.engine.memory import Finish, Memory
 from streaming.engine.messages import (
@@ -47,8 +48,6 @@ from streaming.errors import ConversationError
 
 logger = logging.getLogger("omnilive.engine")
 
-PREFILL_TOKENS = 256
-
 
 class Engine:
     """All conversations of one engine process.
@@ -68,17 +67,16 @@ class Engine:
         self._settings = settings
         self._clock = clock
         self._conversations: dict[str, Conversation] = {}
-        context = settings.context_tokens or model.config.thinker.text.max_position_embeddings
-        codes_per_s = model.config.token2wav.codes_per_second
         # A Talker that asks for text says one code more for each of its tokens: room for as many.
-        max_codes = 2 * int(settings.max_speech_s * codes_per_s)
-        self._memory = Memory(
-            model,
-            slots=settings.max_conversations,
-            capacity_tokens=context,
-            speech_codes=max_codes + 2,
+        max_codes = 2 * int(settings.max_speech_s * model.config.token2wav.codes_per_second)
+        self._memory = _memory(model, settings, max_codes)
+        ground = Ground(
+            model=model,
+            memory=self._memory,
+            template=Template(model),
+            emit=self.outbox.append,
+            clock=clock,
         )
-        template = Template(model)
         self._scheduler = Scheduler(
             SchedulerConfig(
                 max_conversations=settings.max_conversations,
@@ -86,49 +84,17 @@ class Engine:
             )
         )
         decoding = Decoding(model, self._memory, max_rows=settings.max_conversations)
-        self._reader = Reader(
-            model,
-            self._memory,
-            decoding,
-            prefill_tokens=PREFILL_TOKENS,
-            emit=self.outbox.append,
-        )
-        self._speaker = Speaker(model, self._memory, decoding, emit=self.outbox.append, clock=clock)
-        self._listener = Listener(model, template, cut=self._cut)
-        self._replies = Replies(
-            model,
-            self._memory,
-            template,
-            max_codes=max_codes,
-            seed=settings.seed,
-            emit=self.outbox.append,
-            clock=clock,
-        )
-        self._transcriber = Transcriber(
-            model, self._memory, template, self._reader, prefill_tokens=PREFILL_TOKENS
-        )
-        self._commands = Commands(
-            self._conversations,
-            memory=self._memory,
-            template=template,
-            listener=self._listener,
-            replies=self._replies,
-            scheduler=self._scheduler,
-            voices=tuple(model.speakers),
-            default_instructions=model.config.omnilive.system_prompt,
-            can_transcribe=model.config.omnilive.transcribe_prompt is not None,
-            emit=self.outbox.append,
-            clock=clock,
-        )
-        self._agenda = Agenda(
-            self._conversations,
-            reader=self._reader,
-            speaker=self._speaker,
-            transcriber=self._transcriber,
-            scheduler=self._scheduler,
-            clock=clock,
-        )
-        self._stages: dict[Stage, Callable[[Sequence[Conversation]], list[Finish]]] = {
+        self._reader = Reader(ground, decoding)
+        self._speaker = Speaker(ground, decoding)
+        self._listener = Listener(ground)
+        self._replies = Replies(ground, max_codes=max_codes, seed=settings.seed)
+        self._transcriber = Transcriber(ground, self._reader)
+        self._stages = self._by_stage()
+        self._commands = self._new_commands(ground)
+        self._agenda = self._new_agenda()
+
+    def _by_stage(self) -> dict[Stage, Callable[[Sequence[Conversation]], list[Finish]]]:
+        return {
             Stage.ENCODE: self._listener.encode,
             Stage.PREFILL: self._reader.prefill,
             Stage.THINKER: self._reader.decode,
@@ -136,6 +102,25 @@ class Engine:
             Stage.TOKEN2WAV: self._speaker.chunks,
             Stage.TRANSCRIBE: self._transcribe,
         }
+
+    def _new_commands(self, ground: Ground) -> Commands:
+        return Commands(
+            self._conversations,
+            ground,
+            listener=self._listener,
+            replies=self._replies,
+            scheduler=self._scheduler,
+        )
+
+    def _new_agenda(self) -> Agenda:
+        return Agenda(
+            self._conversations,
+            reader=self._reader,
+            speaker=self._speaker,
+            transcriber=self._transcriber,
+            scheduler=self._scheduler,
+            clock=self._clock,
+        )
 
     @property
     def ready(self) -> EngineReady:
@@ -212,9 +197,6 @@ class Engine:
         if answer is not None:
             self.outbox.append(answer)
 
-    def _cut(self, conversation: Conversation, position: int) -> None:
-        self._memory.cut(conversation.slot, position)
-
     def _fail(self, conversation: Conversation, stage: Stage, error: Exception) -> None:
         """Tells a conversation, and no other, what failed in it."""
         name = conversation.conversation_id
@@ -245,3 +227,14 @@ class Engine:
             self.outbox.append(
                 EngineFault(conversation_id=name, code=code, message=str(error), fatal=True)
             )
+
+
+def _memory(model: OmniModel, settings: EngineSettings, max_codes: int) -> Memory:
+    context = settings.context_tokens or model.config.thinker.text.max_position_embeddings
+    # Two positions open a reply's speech.
+    return Memory(
+        model,
+        slots=settings.max_conversations,
+        capacity_tokens=context,
+        speech_codes=max_codes + 2,
+    )

@@ -8,7 +8,7 @@ parts follows on. Does not know the Thinker's cache: what it changes in the time
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
@@ -19,15 +19,12 @@ from torch import Tensor
 
 from model.audio_encoder import audio_tokens
 from model.mel import LogMel, LogMelState
-from model.omni import OmniModel
 from streaming.engine.conversation import Conversation
+from streaming.engine.ground import Ground
 from streaming.engine.memory import Finish
 from streaming.engine.messages import AudioPart, TextPart
-from streaming.engine.template import Template
 from streaming.engine.timeline import Item, Piece
 from streaming.errors import BadPartError, RefusedError
-
-Cut = Callable[[Conversation, int], None]
 
 # Blocks of one item in one pass: a long recording must not hold up those who are playing.
 BLOCKS_A_PASS = 4
@@ -73,18 +70,17 @@ class Listener:
     """Takes samples of many items and encodes their blocks in shared batches.
 
     Args:
-        model: the audio encoder and its features.
-        template: what opens and closes an item.
-        cut: told from which position on a conversation's cache no longer holds.
+        ground: the audio encoder, the template and the caches.
     """
 
-    def __init__(self, model: OmniModel, template: Template, *, cut: Cut) -> None:
-        audio = model.config.thinker.audio
-        self._tower = model.thinker.audio_tower
+    def __init__(self, ground: Ground) -> None:
+        audio = ground.model.config.thinker.audio
+        self._device = ground.model.device
+        self._tower = ground.model.thinker.audio_tower
         self._log_mel = LogMel(audio.num_mel_bins, audio.block_frames)
         self._block_tokens = audio_tokens(audio.block_frames)
-        self._template = template
-        self._cut = cut
+        self._template = ground.template
+        self._memory = ground.memory
 
     def start(self, conversation: Conversation, item: Item) -> Hearing:
         """Begins a spoken item, which is in the timeline already."""
@@ -139,7 +135,9 @@ class Listener:
         """
         due = [next(h for h in c.hearing.values() if h.due) for c in conversations]
         blocks = [self._next_blocks(hearing) for hearing in due]
-        encoded = iter(self._tower.encode_blocks([b for own in blocks for b in own]))
+        encoded = iter(
+            self._tower.encode_blocks([block.to(self._device) for own in blocks for block in own])
+        )
         vectors = [[next(encoded) for _ in own] for own in blocks]
         return [
             partial(self._finish, conversation, hearing, own)
@@ -162,7 +160,7 @@ class Listener:
             closing = [*pieces, self._template.audio_close, self._template.user_close]
             self._extend(conversation, hearing, closing, speculative=True)
             hearing.guessed = True
-            self._cut(conversation, conversation.timeline.expect_answer(hearing.item))
+            self._memory.cut(conversation.slot, conversation.timeline.expect_answer(hearing.item))
         elif hearing.guessed:
             self._complete(conversation, hearing)
         else:
@@ -189,7 +187,7 @@ class Listener:
         hearing.item.speculative = 0
         hearing.item.complete = True
         del conversation.hearing[hearing.item.item_id]
-        self._cut(conversation, conversation.timeline.expect_answer(hearing.item))
+        self._memory.cut(conversation.slot, conversation.timeline.expect_answer(hearing.item))
 
     def _extend(
         self,
@@ -200,11 +198,13 @@ class Listener:
         speculative: bool = False,
     ) -> None:
         timeline = conversation.timeline
-        self._cut(conversation, timeline.extend(hearing.item, pieces, speculative=speculative))
+        self._memory.cut(
+            conversation.slot, timeline.extend(hearing.item, pieces, speculative=speculative)
+        )
 
     def _retract(self, conversation: Conversation, hearing: Hearing) -> None:
         if hearing.guessed:
-            self._cut(conversation, conversation.timeline.retract(hearing.item))
+            self._memory.cut(conversation.slot, conversation.timeline.retract(hearing.item))
             hearing.guessed = False
 
     def _push(self, hearing: Hearing, pcm: bytes) -> None:

@@ -6,59 +6,49 @@ when a pass should run, nor anything about sound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from model.omni import OmniModel
 from model.thinker import talker_vectors
 from streaming.engine.conversation import Conversation
 from streaming.engine.decoding import Decoding
-from streaming.engine.memory import Finish, Memory, pad_rows, positions_from
+from streaming.engine.ground import Ground
+from streaming.engine.memory import Finish, pad_rows, positions_from
 from streaming.engine.messages import TextDelta
 from streaming.engine.reply import Reply
 from streaming.engine.timeline import Piece
+
+# Positions of one conversation in one pass: a long prompt must not hold up those who are playing.
+PREFILL_TOKENS = 256
 
 
 class Reader:
     """Thinker passes over shared batches.
 
     Args:
-        model: the networks.
-        memory: their caches.
+        ground: networks, caches and the way out for text.
         decoding: single steps.
-        prefill_tokens: positions of one conversation in one pass, so that a long prompt does not
-            hold up those who are playing.
-        emit: takes the text as it comes.
     """
 
-    def __init__(
-        self,
-        model: OmniModel,
-        memory: Memory,
-        decoding: Decoding,
-        *,
-        prefill_tokens: int,
-        emit: Callable[[TextDelta], None],
-    ) -> None:
-        self._model = model
-        self._memory = memory
+    def __init__(self, ground: Ground, decoding: Decoding) -> None:
+        self._model = ground.model
+        self._memory = ground.memory
+        self._emit = ground.emit
+        self._device = ground.model.device
         self._decoding = decoding
-        self._prefill_tokens = prefill_tokens
-        self._emit = emit
-        self._device = model.device
 
     def missing(self, conversation: Conversation) -> int:
         """Returns how many positions of the prompt are known and not in the cache."""
         return conversation.timeline.settled - self._memory.length(conversation.slot)
 
     def prefill(self, conversations: Sequence[Conversation]) -> list[Finish]:
-        """Appends what is missing, up to `prefill_tokens`, to both caches of each conversation."""
+        """Appends what is missing, up to `PREFILL_TOKENS`, to both caches of each conversation."""
         starts = [self._memory.length(c.slot) for c in conversations]
         pieces = [
-            c.timeline.slice(start, min(c.timeline.settled, start + self._prefill_tokens))
+            c.timeline.slice(start, min(c.timeline.settled, start + PREFILL_TOKENS))
             for c, start in zip(conversations, starts, strict=True)
         ]
         rows = [self.embed(run) for run in pieces]

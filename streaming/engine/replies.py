@@ -7,16 +7,12 @@ tokens and sounds are made.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 
-from model.omni import OmniModel
 from model.sampling import Sampler
-from streaming.engine.clock import Clock
 from streaming.engine.conversation import Conversation, Given
+from streaming.engine.ground import Ground
 from streaming.engine.hearing import Phase
-from streaming.engine.memory import Memory
 from streaming.engine.messages import (
-    Event,
     ItemTruncated,
     Respond,
     ResponseDone,
@@ -27,7 +23,6 @@ from streaming.engine.messages import (
 from streaming.engine.reading import reply_of
 from streaming.engine.reply import Marks, Reply
 from streaming.engine.speaking import begin_speech
-from streaming.engine.template import Template
 from streaming.engine.timeline import Item
 from streaming.errors import ItemStateError, RefusedError
 
@@ -36,33 +31,19 @@ class Replies:
     """Begins and ends replies.
 
     Args:
-        model: voices, sampling and rates.
-        memory: the caches that are cut with the history.
-        template: how an answer stands in the prompt.
+        ground: voices, caches, the way out and the clock.
         max_codes: Talker steps of one reply.
         seed: of all random draws, together with the response's id.
-        emit: takes what is to be told.
-        clock: for the marks of a reply.
     """
 
-    def __init__(
-        self,
-        model: OmniModel,
-        memory: Memory,
-        template: Template,
-        *,
-        max_codes: int,
-        seed: int,
-        emit: Callable[[Event], None],
-        clock: Clock,
-    ) -> None:
-        self._model = model
-        self._memory = memory
-        self._template = template
+    def __init__(self, ground: Ground, *, max_codes: int, seed: int) -> None:
+        self._model = ground.model
+        self._memory = ground.memory
+        self._template = ground.template
+        self._emit = ground.emit
+        self._clock = ground.clock
         self._max_codes = max_codes
         self._seed = seed
-        self._emit = emit
-        self._clock = clock
 
     def begin(self, conversation: Conversation, asked: Respond) -> None:
         """Sets a reply up; the loop does the rest.

@@ -6,7 +6,7 @@ text or deadlines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,11 +18,11 @@ from model.omni import OmniModel
 from model.sampling import Sampler
 from model.talker import TalkerFeed
 from model.token2wav import Token2WavState
-from streaming.engine.clock import Clock
 from streaming.engine.conversation import Conversation
 from streaming.engine.decoding import Decoding
+from streaming.engine.ground import Ground
 from streaming.engine.heard import HeardMap
-from streaming.engine.memory import Finish, Memory, pad_rows, positions_from
+from streaming.engine.memory import Finish, pad_rows, positions_from
 from streaming.engine.messages import AudioDelta
 
 
@@ -115,21 +115,13 @@ class Speech:
 class Speaker:
     """Talker steps over shared batches, and chunks of sound."""
 
-    def __init__(
-        self,
-        model: OmniModel,
-        memory: Memory,
-        decoding: Decoding,
-        *,
-        emit: Callable[[AudioDelta], None],
-        clock: Clock,
-    ) -> None:
-        self._model = model
-        self._memory = memory
+    def __init__(self, ground: Ground, decoding: Decoding) -> None:
+        self._model = ground.model
+        self._memory = ground.memory
+        self._emit = ground.emit
+        self._clock = ground.clock
+        self._device = ground.model.device
         self._decoding = decoding
-        self._emit = emit
-        self._clock = clock
-        self._device = model.device
 
     def talk(self, conversations: Sequence[Conversation]) -> list[Finish]:
         """Runs one Talker step for each conversation; none of them may be starved.

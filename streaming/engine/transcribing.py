@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from model.omni import OmniModel
 from streaming.engine.conversation import Conversation
-from streaming.engine.memory import Memory, positions_from
+from streaming.engine.ground import Ground
+from streaming.engine.memory import positions_from
 from streaming.engine.messages import InputTranscript, TranscriptFailed
-from streaming.engine.reading import Reader
-from streaming.engine.template import Template
+from streaming.engine.reading import PREFILL_TOKENS, Reader
 from streaming.engine.timeline import Piece
 from streaming.errors import ConversationError, RefusedError
 
@@ -42,20 +41,11 @@ class Transcript:
 class Transcriber:
     """Writes transcripts greedily, one pass of the Thinker a step."""
 
-    def __init__(
-        self,
-        model: OmniModel,
-        memory: Memory,
-        template: Template,
-        reader: Reader,
-        *,
-        prefill_tokens: int,
-    ) -> None:
-        self._model = model
-        self._memory = memory
-        self._template = template
+    def __init__(self, ground: Ground, reader: Reader) -> None:
+        self._model = ground.model
+        self._memory = ground.memory
+        self._template = ground.template
         self._reader = reader
-        self._prefill_tokens = prefill_tokens
         self._running: Transcript | None = None
 
     def waits(self, conversation: Conversation) -> bool:
@@ -122,7 +112,7 @@ class Transcriber:
         return Transcript(
             conversation_id=conversation.conversation_id,
             item_id=item.item_id,
-            prompt=deque(rows.split(self._prefill_tokens)),
+            prompt=deque(rows.split(PREFILL_TOKENS)),
             max_tokens=max_tokens,
         )
 

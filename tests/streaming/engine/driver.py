@@ -201,6 +201,7 @@ class Offline:
     def answer(self, tokens: Sequence[int]) -> list[Piece]:
         return self.template.answer(tokens)
 
+    @torch.inference_mode()
     def prompt(self, pieces: Iterable[Piece | bytes]) -> Prompt:
         ids: list[int] = []
         mels = []
@@ -208,7 +209,7 @@ class Offline:
             if isinstance(piece, bytes):
                 samples = torch.from_numpy(np.frombuffer(piece, dtype="<f4").copy())
                 mels.append(self._log_mel.running(samples))
-                tokens = len(self.model.thinker.audio_tower(mels[-1]))
+                tokens = len(self.model.thinker.audio_tower(mels[-1].to(self.model.device)))
                 ids += [self.model.config.thinker.audio_token_index] * tokens
             else:
                 ids += piece.ids
@@ -226,12 +227,14 @@ class Offline:
         """What Thinker and Talker hold of this conversation, each in one pass."""
         prompt, model = self.prompt(pieces), self.model
         config = model.config
-        thinker = KVCache(config.thinker.text, slots=1, capacity_tokens=len(prompt.ids))
-        talker = KVCache(config.talker.decoder, slots=1, capacity_tokens=len(prompt.ids))
+        thinker, talker = (
+            KVCache(decoder, slots=1, capacity_tokens=len(prompt.ids), device=model.device)
+            for decoder in (config.thinker.text, config.talker.decoder)
+        )
         embeds = embed_prompt(model.thinker, prompt)
-        positions = prompt.position_ids[:, None]
+        positions = prompt.position_ids[:, None].to(model.device)
         hidden = model.thinker.step(embeds, positions, thinker, [0])
-        media = torch.tensor(prompt.ids) == config.thinker.audio_token_index
+        media = torch.tensor(prompt.ids, device=model.device) == config.thinker.audio_token_index
         vectors = talker_vectors(embeds[0], hidden[0], media)
         model.talker.step(vectors[None], positions, talker, [0])
         return thinker, talker

@@ -104,6 +104,13 @@ async def test_a_process_that_does_not_start_is_named_with_its_status() -> None:
             await client.start()
 
 
+async def test_a_checkpoint_that_cannot_be_loaded_is_not_tried_again(tmp_path) -> None:
+    client = EngineClient(EngineSettings(model=str(tmp_path / "nothing")))
+    with pytest.raises(EngineGoneError, match="nothing"):
+        await client.start()
+    await client.stop()
+
+
 async def test_a_process_that_is_never_ready_is_given_up() -> None:
     async with scripted("mute", max_deaths=1, start_timeout_s=0.5) as client:
         with pytest.raises(EngineGoneError, match=r"not ready in 0\.5 s"):

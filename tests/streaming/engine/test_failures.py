@@ -146,6 +146,17 @@ def test_speech_that_outgrows_the_context_names_the_limit(model: OmniModel) -> N
     assert driver.done("r").error is None
 
 
+def test_sound_that_waits_to_be_encoded_is_bounded(model: OmniModel) -> None:
+    driver = opened(model, context_tokens=128)
+    # All of it in one go: the loop had no time to encode any of it.
+    driver.settle(TALK.start("q"), *[TALK.audio("q", speech(2.1))] * 8)
+    codes = [code for _, code, _ in faults(driver)]
+    assert codes
+    assert set(codes) <= {"capacity", "unknown_item"}
+    driver.settle(TALK.typed("q2", "What?"), TALK.respond("r", modality="text"))
+    assert driver.done("r").error is None
+
+
 def test_a_reply_ends_where_the_context_does(model: OmniModel) -> None:
     driver = opened(model, context_tokens=40)
     driver.settle(TALK.respond("r", tokens=None, modality="text"))

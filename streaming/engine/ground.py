@@ -1,0 +1,34 @@
+"""What every stage of the engine stands on.
+
+Knows nothing but what is shared: the networks, the caches, the template, the way out and the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from model.omni import OmniModel
+from streaming.engine.clock import Clock
+from streaming.engine.memory import Memory
+from streaming.engine.messages import Event
+from streaming.engine.template import Template
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """One engine's shared parts.
+
+    Attributes:
+        model: the networks of the checkpoint.
+        memory: the caches of all conversations.
+        template: words and vectors as pieces of a prompt.
+        emit: takes what is to be told to the gateway.
+        clock: seconds; deadlines and marks are on it.
+    """
+
+    model: OmniModel
+    memory: Memory
+    template: Template
+    emit: Callable[[Event], None]
+    clock: Clock
