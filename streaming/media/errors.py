@@ -1,8 +1,10 @@
 """Errors of media: bytes or files that are not the audio they should be.
 
 MediaError
-├── CodecError     bytes that are no whole number of samples
-└── WavError       a file that cannot be read as speech; names the file and what is wrong
+├── CodecError        bytes that are no whole number of samples, or no packet of their codec
+├── FrameError        a camera's picture that is larger than the limit; names it
+├── PlayoutFullError  more speech waits to be played than may; names the limit
+└── WavError          a file that cannot be read as speech; names the file and what is wrong
 """
 
 
@@ -11,7 +13,15 @@ class MediaError(ValueError):
 
 
 class CodecError(MediaError):
-    """Bytes that are no whole number of samples."""
+    """Bytes that are no whole number of samples, or no packet of their codec."""
+
+
+class FrameError(MediaError):
+    """A picture that is larger than the limit; the message names both."""
+
+
+class PlayoutFullError(MediaError):
+    """More speech waits to be played than may; the message names the limit."""
 
 
 class WavError(MediaError):
