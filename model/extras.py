@@ -106,6 +106,8 @@ class Extras:
     talker_text_advance_token_id: int | None = None
     # How many tokens ahead of its voice a Talker with an advance token takes the text.
     talker_text_lead_tokens: int = 0
+    # How many letters of each text token a Talker is told (`model.spelling`); None is none.
+    talker_spelling_letters: int | None = None
     solver: SolverConfig = SolverConfig()
     chunks: ChunkPolicy = ChunkPolicy()
     thinker_sampling: SamplingConfig = SamplingConfig()
@@ -117,6 +119,10 @@ class Extras:
         "Transcribe the English audio into text without any punctuation marks."
     )
     thinker_source: ThinkerSource | None = None
+
+    def __post_init__(self) -> None:
+        if self.talker_spelling_letters is not None:
+            require_positive(talker_spelling_letters=self.talker_spelling_letters)
 
     @classmethod
     def from_dict(cls, data: object) -> Self:

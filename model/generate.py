@@ -100,7 +100,8 @@ def write(model: OmniModel, prompt: Prompt, *, max_tokens: int, seed: int = 0) -
     ids = torch.tensor(prompt.ids, device=model.device)
     cache = _cache(model, model.config.thinker.text, len(prompt.ids) + max_tokens)
     hidden = thinker.step(embeds, position_ids, cache, [0])
-    conversation = talker_vectors(embeds[0], hidden[0], _is_media(model, ids))
+    spelled = model.talker.spelled
+    conversation = spelled(talker_vectors(embeds[0], hidden[0], _is_media(model, ids)), ids)
     sampler = Sampler(
         model.config.omnilive.thinker_sampling,
         vocab_size=model.config.thinker.text.vocab_size,
@@ -118,7 +119,7 @@ def write(model: OmniModel, prompt: Prompt, *, max_tokens: int, seed: int = 0) -
         text_ids.append(token)
         embeds = thinker.embed(torch.tensor([[token]], device=model.device))
         hidden = thinker.step(embeds, _position(at, 1, model.device), cache, [0])
-        reply.append(embeds[0] + hidden[0])
+        reply.append(spelled(embeds[0] + hidden[0], ids.new_tensor([token])))
         at += 1
     return Written(text_ids=text_ids, conversation=conversation, reply=torch.cat(reply))
 

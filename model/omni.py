@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from model.config import OmniConfig
 from model.errors import CheckpointError, ConfigError, InputError
 from model.gguf_weights import DELTA_PREFIX, thinker_decoder
+from model.markers import check_markers
+from model.precision import cpu_multiplies_bf16
 from model.talker import FeedVectors, Talker, TalkerFeed
 from model.thinker import Thinker
 from model.token2wav import Speaker, Token2Wav
@@ -45,7 +47,7 @@ class Networks(nn.Module):
     def __init__(self, config: OmniConfig) -> None:
         super().__init__()
         self.thinker = Thinker(config.thinker)
-        self.talker = Talker(config.talker)
+        self.talker = Talker.of(config)
         self.token2wav = Token2Wav(config.token2wav, config.omnilive.solver, config.omnilive.chunks)
 
 
@@ -143,6 +145,7 @@ def load_checkpoint(
     directory = checkpoint_directory(path_or_hub_id or EMBEDDED_CHECKPOINT)
     config = OmniConfig.load(directory)
     tokenizer = Tokenizer.load(directory)
+    check_markers(config, tokenizer)
     speakers = load_speakers(directory / SPEAKERS_FILE, config, place)
     with EmptyWeights():
         networks = Networks(config).eval()
@@ -154,6 +157,8 @@ def load_checkpoint(
             device=place,
             progress=progress,
         )
+    if networks.talker.spelling is not None:
+        networks.talker.spelling.learn_letters(tokenizer)
     name = EMBEDDED_NAME if path_or_hub_id is None else str(path_or_hub_id)
     _log.info("loaded %s as %s on %s", name, chosen, place)
     return OmniModel(
@@ -232,14 +237,8 @@ def _device(device: str | torch.device) -> torch.device:
 def _dtype(dtype: str, device: torch.device) -> torch.dtype:
     choices = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     if dtype == "auto":
-        fast = device.type == "cuda" or _cpu_multiplies_bf16()
+        fast = device.type == "cuda" or cpu_multiplies_bf16()
         return torch.bfloat16 if fast else torch.float32
     if dtype not in choices:
         raise ConfigError(f"dtype is {dtype!r}; choices: auto, {', '.join(choices)}")
     return choices[dtype]
-
-
-def _cpu_multiplies_bf16() -> bool:
-    """Whether the CPU has instructions for it; without them bfloat16 is slower than float32."""
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))

@@ -7,24 +7,29 @@ token is drawn (`model.sampling`) or what it sounds like (`model.token2wav`).
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from model.config import TalkerConfig
+from model.config import OmniConfig, TalkerConfig
 from model.kv_cache import KVCache
 from model.layers import Attend, Decoder, attend_causally
+from model.spelling import Spelling
 
 
 class Talker(nn.Module):
     """Projection, decoder and codec head under their published names.
 
+    `spelling` is an extra of our own checkpoints.
+
     Source: Qwen2_5OmniTalkerForConditionalGeneration.
     """
 
-    def __init__(self, config: TalkerConfig) -> None:
+    def __init__(self, config: TalkerConfig, spelling: Spelling | None = None) -> None:
         super().__init__()
         self.config = config
+        self.spelling = spelling
         self.thinker_to_talker_proj = nn.Linear(config.embedding_size, config.decoder.hidden_size)
         self.model = Decoder(config.decoder, config.embedding_size)
         self.codec_head = nn.Linear(
@@ -52,6 +57,27 @@ class Talker(nn.Module):
                 config.tts_codec_start_token_id,
             )
         )
+
+    @classmethod
+    def of(cls, config: OmniConfig) -> Self:
+        """The Talker of a checkpoint, with the spelling that its section "omnilive" asks for."""
+        letters = config.omnilive.talker_spelling_letters
+        if letters is None:
+            return cls(config.talker)
+        size = config.thinker.text.vocab_size
+        return cls(config.talker, Spelling(size, letters, config.talker.embedding_size))
+
+    def spelled(self, vectors: Tensor, token_ids: Tensor) -> Tensor:
+        """Adds the spelling, if there is one, to Thinker vectors.
+
+        Args:
+            vectors: [..., embedding_size].
+            token_ids: [...] int64 text tokens that they are of.
+
+        Returns:
+            [..., embedding_size].
+        """
+        return vectors if self.spelling is None else vectors + self.spelling(token_ids)
 
     def codec_embed(self, ids: Tensor) -> Tensor:
         """Codec token embeddings: [...] int64 -> [..., embedding_size]."""

@@ -76,6 +76,16 @@ def write_weights(directory: Path, networks: torch.nn.Module) -> None:
     (directory / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def add_shard(directory: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Gives a written checkpoint more tensors."""
+    path = directory / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    file = "model-more.safetensors"
+    save_file(tensors, directory / file)
+    index["weight_map"] |= dict.fromkeys(tensors, file)
+    path.write_text(json.dumps(index))
+
+
 def write_voices(path: Path, config: OmniConfig, talker: dict) -> None:
     """Writes two random voices."""
     dit = config.token2wav.dit

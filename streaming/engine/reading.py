@@ -62,7 +62,9 @@ class Reader:
             counts,
         )
         vectors = [
-            talker_vectors(row, seen[: len(row)], self._is_media(run))
+            self._model.talker.spelled(
+                talker_vectors(row, seen[: len(row)], self._is_media(run)), self._ids(run)
+            )
             for row, seen, run in zip(rows, hidden, pieces, strict=True)
         ]
         self._tell(conversations, vectors)
@@ -124,7 +126,7 @@ class Reader:
         tokens = torch.tensor([reply_of(c).tokens[-1] for c in conversations], device=self._device)
         embeds = self._model.thinker.embed(tokens)  # [B, D]
         hidden = self._decoding.thinker(embeds, slots)
-        return embeds + hidden, hidden.clone()
+        return self._model.talker.spelled(embeds + hidden, tokens), hidden.clone()
 
     def _decoded(
         self,
@@ -184,6 +186,9 @@ class Reader:
         if piece.embeds is not None:
             return piece.embeds
         return self._model.thinker.embed(torch.tensor(piece.ids, device=self._device))
+
+    def _ids(self, pieces: Sequence[Piece]) -> Tensor:
+        return torch.tensor([id_ for piece in pieces for id_ in piece.ids], device=self._device)
 
     def _is_media(self, pieces: Sequence[Piece]) -> Tensor:
         flags = [piece.embeds is not None for piece in pieces for _ in piece.ids]

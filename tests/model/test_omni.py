@@ -1,3 +1,5 @@
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +145,17 @@ def test_voices_are_data_not_programs(tmp_path: Path) -> None:
     config = OmniConfig.from_dict(checkpoint.config_dict(text.backend()))
     with pytest.raises(CheckpointError, match="cannot read the voices"):
         load_speakers(tmp_path / "spk_dict.pt", config, torch.device("cpu"))
+
+
+def test_control_tokens_that_mean_two_things_are_all_named(directory: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(directory, tmp_path / "copy")
+    data = json.loads((copy / "config.json").read_text())
+    thinker = data["thinker_config"]
+    audio, start = thinker["audio_token_index"], thinker["audio_start_token_id"]
+    thinker["audio_token_index"], thinker["audio_start_token_id"] = start, audio
+    (copy / "config.json").write_text(json.dumps(data))
+    with pytest.raises(CheckpointError) as failure:
+        load_checkpoint(copy)
+    said = str(failure.value)
+    assert f"audio_token_index is {start} in config.json, <|AUDIO|> is {audio}" in said
+    assert f"audio_start_token_id is {audio} in config.json, <|audio_bos|> is {start}" in said

@@ -25,7 +25,7 @@ from tests.model import answers, text, tiny
 from tests.model.test_prompt import frames, reference_inputs, sound, user
 
 MEL = {"rtol": 1e-3, "atol": 1e-3}  # float32 through 9 Runge-Kutta steps of 4 evaluations
-WAVEFORM = {"rtol": 1e-3, "atol": 1e-3}
+WAVEFORM = {"rtol": 1e-3, "atol": 1e-4}
 WORDS, CODES = 7, 60
 BOUNDS = PixelBounds(min_pixels=56 * 56, max_pixels=112 * 112)
 
@@ -169,9 +169,6 @@ def test_mel(model: OmniModel, theirs: Heard) -> None:
 def test_waveform(model: OmniModel, theirs: Heard) -> None:
     codes = torch.tensor([theirs.codes])
     samples = model.token2wav(codes, model.speaker(), noise=theirs.noise)
-    # Random weights drive a few samples far beyond the clamp, where a rounding error may turn the
-    # sign: those are counted, all others compared.
-    turned = (samples - theirs.samples).abs() > 1
-    assert turned.float().mean() < 1e-3
-    torch.testing.assert_close(samples[~turned], theirs.samples[~turned], **WAVEFORM)
+    torch.testing.assert_close(samples, theirs.samples, **WAVEFORM)
     assert samples.std() > 0.01  # silence would show nothing
+    assert samples.abs().max() < 1  # nor would samples that were all cut

@@ -43,6 +43,9 @@ def train(
         Path, typer.Option("--dir", help="where the run is kept; run again to go on")
     ] = Path("runs/omni_mini"),
     steps: Annotated[int | None, typer.Option(help="optimiser steps in all", min=1)] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="checkpoint whose DiT the stage dit begins with")
+    ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="everything tiny, to see it run")] = False,
     threads: Annotated[int | None, typer.Option(help="torch threads", min=1)] = None,
 ) -> None:
@@ -55,7 +58,7 @@ def train(
         import torch
 
         torch.set_num_threads(threads)
-    work = Work(directory=directory, smoke=smoke, steps=steps)
+    work = Work(directory=directory, smoke=smoke, steps=steps, start=start)
     for name in STAGES if stage == "all" else [stage]:
         _log.info("stage %s", name)
         STAGES[name](work)

@@ -21,6 +21,7 @@ from model.dit import DiT
 from model.extras import SolverConfig
 from model.figures import DiTConfig
 from model.flow import solve
+from model.precision import half_precision
 from model.recipes.omni_mini.codec import CODES, FRAMES_A_CODE, whole_codes
 from model.recipes.omni_mini.training import Run, Schedule
 from model.speech_mel import MEL_BINS, speech_mel
@@ -51,6 +52,7 @@ DIT_CONFIG = DiTConfig(
 SOLVER = SolverConfig(method="euler", num_steps=5, guidance_scale=0.0, sway_coefficient=None)
 _REFERENCE_FRAMES = 300
 _HELD_OUT = 16
+_PREFIX = "token2wav.code2wav_dit_model."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +151,7 @@ def flow_loss(model: DiT, mels: Mels, speaker: dict[str, Tensor], step: int) -> 
     noise = torch.randn(mel.shape, generator=generator)
     time = torch.rand(len(mel), generator=generator)
     mixed = torch.lerp(noise, mel, time[:, None, None])
-    with torch.autocast("cpu", torch.bfloat16):
+    with half_precision():
         voice = model.voice(speaker["ref_mel"], speaker["cond"])
         conditions = model.conditions(codes, voice, guided=False)
         velocity = model(mixed, time, conditions)
@@ -169,7 +171,14 @@ def mel_error(model: DiT, mels: Mels, speaker: dict[str, Tensor]) -> float:
     return float((made - mel).abs().mean())
 
 
-def train_dit(speech: Path, codes: Path, directory: Path, plan: DiTPlan | None = None) -> None:
+def train_dit(
+    speech: Path,
+    codes: Path,
+    directory: Path,
+    plan: DiTPlan | None = None,
+    *,
+    start: Path | None = None,
+) -> None:
     """Trains, or goes on training, the DiT.
 
     Args:
@@ -177,6 +186,7 @@ def train_dit(speech: Path, codes: Path, directory: Path, plan: DiTPlan | None =
         codes: The same utterances' codec tokens.
         directory: Where the run is kept.
         plan: Length and batch.
+        start: A checkpoint whose DiT it begins with; its codes may mean other sounds.
     """
     plan = plan or DiTPlan()
     torch.manual_seed(plan.seed)
@@ -186,7 +196,9 @@ def train_dit(speech: Path, codes: Path, directory: Path, plan: DiTPlan | None =
     run.resume()
     mels = Mels(speech, codes, plan)
     speaker = speaker_tensors(mels)
-    if run.step == 0:
+    if run.step == 0 and start is not None:
+        run.start_from(start, _PREFIX)
+    elif run.step == 0:
         start_quiet(model, speaker["ref_mel"].mean(dim=(0, 1)))
     torch.save(speaker, directory / "speaker.pt")
     schedule = Schedule(
@@ -213,4 +225,4 @@ def start_quiet(model: DiT, mean_mel: Tensor) -> None:
 def export_tensors(directory: Path) -> dict[str, Tensor]:
     """Returns the trained DiT's tensors under their published names."""
     state = torch.load(directory / "state.pt", weights_only=True)["model"]
-    return {f"token2wav.code2wav_dit_model.{name}": tensor for name, tensor in state.items()}
+    return {_PREFIX + name: tensor for name, tensor in state.items()}

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from model.precision import half_precision
 from model.recipes.omni_mini.ear import (
     Batch,
     Ear,
@@ -251,7 +252,7 @@ def token_errors(ear: HearingEar, utterances: Sequence[Utterance]) -> dict[str, 
     for start in range(0, len(utterances), 16):
         some = utterances[start : start + 16]
         batch = make_batch(some, ear.mel, None)
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_precision():
             vectors = ear.tower.pool_and_project(ear.hidden(batch)).float()
             log_probs = ear.targets.log_probs(vectors)
         for utterance, row, length in zip(some, log_probs, batch.lengths.tolist(), strict=True):

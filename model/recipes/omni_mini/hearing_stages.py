@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.precision import half_precision
 from model.recipes.omni_mini import ids
 from model.recipes.omni_mini.adapt import Draw, Student, train_adaptation
 from model.recipes.omni_mini.adapt_measure import agreement
@@ -201,7 +202,7 @@ def _listen(
     for start in range(0, len(utterances), 16):
         some = utterances[start : start + 16]
         batch = make_batch(some, ear.mel, rng)
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_precision():
             vectors = ear.tower.pool_and_project(ear.hidden(batch)).bfloat16()
         for utterance, row, length in zip(some, vectors, batch.lengths.tolist(), strict=True):
             heard.append((utterance.text, row[: length // 2].clone()))

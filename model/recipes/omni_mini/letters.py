@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.precision import half_precision
 from model.recipes.omni_mini.ear import (
     LETTERS,
     Batch,
@@ -66,7 +67,7 @@ def letter_errors(ear: Ear, utterances: Sequence[Utterance]) -> dict[str, float]
     for start in range(0, len(utterances), 16):
         some = utterances[start : start + 16]
         batch = make_batch(some, ear.mel, None)
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_precision():
             log_probs = ear.letters(ear.hidden(batch))
         for utterance, row, length in zip(some, log_probs, batch.lengths.tolist(), strict=True):
             said = "".join(LETTERS[i] for i in letters_of(utterance.text))
@@ -127,7 +128,7 @@ def train_ear(
             group["lr"] = group["base"] * rate_share(step, plan)
         chosen, rng = pick(utterances, plan, step)
         batch = make_batch(chosen, ear.mel, rng)
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_precision():
             loss, parts = loss_of(ear, batch, step)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(ear.parameters(), 1.0).item()

@@ -90,6 +90,7 @@ def config_dict() -> dict[str, Any]:
         "omnilive": {
             "inputs": ["text", "audio"],
             "talker_text_advance_token_id": CODEC_ADVANCE,
+            "talker_spelling_letters": 14,
             "solver": asdict(SOLVER),
             "thinker_sampling": {"temperature": 0.0, "repetition_penalty": 1.1},
             "talker_sampling": {

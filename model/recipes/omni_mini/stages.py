@@ -7,6 +7,7 @@ ear.
 
 import json
 import random
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,12 @@ from model.recipes.omni_mini.talker_data import Example, read_examples
 from model.recipes.omni_mini.texts import Writer, make_texts
 from model.recipes.omni_mini.thinker_base import base_thinker, base_tokenizer
 from model.recipes.omni_mini.training import Schedule
-from model.recipes.omni_mini.vectors import compute_vectors, prompt_ids, special_vectors
+from model.recipes.omni_mini.vectors import (
+    compute_vectors,
+    context_ids,
+    prompt_ids,
+    special_vectors,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +39,13 @@ class Work:
         directory: Of everything the stages write.
         smoke: Makes every stage tiny: it shows that all of it runs, not that it learns much.
         steps: Overrides the optimiser steps of a training stage.
+        start: A checkpoint that the DiT begins with, instead of random weights.
     """
 
     directory: Path
     smoke: bool = False
     steps: int | None = None
+    start: Path | None = None
 
     def length(self, full: int, smoke: int) -> int:
         """Returns the number of steps of a stage."""
@@ -61,7 +69,7 @@ def texts(work: Work) -> None:
     make_texts(
         writer,
         work.directory,
-        written=4 if work.smoke else 3_600,
+        written=4 if work.smoke else 2_000,
         templated=6 if work.smoke else None,
         held_out_replies=2 if work.smoke else None,
     )
@@ -70,11 +78,13 @@ def texts(work: Work) -> None:
 def speech(work: Work) -> None:
     """The teacher speaks a sweep of the vocabulary, training questions and replies."""
     questions = json.loads((work.directory / "questions.json").read_text())["train"]
-    sweep = sweep_texts(base_tokenizer(), words=14 if work.smoke else 6_000)
+    sweep = sweep_texts(base_tokenizer(), words=14 if work.smoke else 12_000)
     scripts = [Script(kind="sweep", text=text) for text in sweep]
     scripts += [Script(kind="question", text=text) for text in questions[:500]]
     random.Random(0).shuffle(scripts)
     make_shards(scripts, work.speech)
+    again = sweep_texts(base_tokenizer(), words=14 if work.smoke else 16_000, seed=4)
+    make_shards([Script(kind="sweep", text=text) for text in again], work.speech, first_shard=40)
     make_shards(_reply_scripts(work), work.speech, first_shard=100)
 
 
@@ -98,8 +108,8 @@ def talker(work: Work) -> None:
         examples,
         _vectors(work, examples),
         special_vectors(base_thinker()),
-        Schedule(peak=1e-3, steps=steps, warmup_steps=min(150, steps), decay_steps=steps // 3),
-        validation=max(2, min(48, len(examples) // 5)),
+        Schedule(peak=1.2e-3, steps=steps, warmup_steps=min(150, steps), decay_steps=steps // 3),
+        validation=max(2, sum(_held_out(example) for example in examples)),
         batch_tokens=200 if work.smoke else 2_000,
     )
 
@@ -113,7 +123,7 @@ def train_vocoder(work: Work) -> None:
 def train_dit(work: Work) -> None:
     """The mel transformer."""
     plan = dit.SMOKE if work.smoke else dit.DiTPlan(steps=work.length(6_000, 3))
-    dit.train_dit(work.speech, work.codes, work.directory / "dit", plan)
+    dit.train_dit(work.speech, work.codes, work.directory / "dit", plan, start=work.start)
 
 
 def joint(work: Work) -> None:
@@ -144,13 +154,18 @@ def _reply_scripts(work: Work) -> list[Script]:
 
 
 def _examples(work: Work) -> list[Example]:
-    """All utterances but the held-out replies, in a fixed shuffled order."""
+    """All utterances but the held-out replies, shuffled; those that validate come last."""
     rows = json.loads((work.directory / "heldout_replies.json").read_text())
     held_out = (speakable(reply, finished=finished) for _, reply, finished in rows)
     banned = frozenset(text for text in held_out if text)
     examples = read_examples(work.speech, work.codes, base_tokenizer(), banned=banned)
     random.Random(1).shuffle(examples)
-    return examples
+    return sorted(examples, key=_held_out)
+
+
+def _held_out(example: Example) -> bool:
+    """Whether a text validates: one in a hundred, the same ones however much speech there is."""
+    return zlib.crc32(example.text.encode()) % 100 == 0
 
 
 def _vectors(work: Work, examples: list[Example]) -> list[Vectors]:
@@ -162,6 +177,15 @@ def _vectors(work: Work, examples: list[Example]) -> list[Vectors]:
     if absent:
         found = compute_vectors(base_thinker(), base_tokenizer(), absent)
         for example, vectors in zip(absent, found, strict=True):
-            cache[f"{example.question}|{example.text}"] = (vectors.prompt, vectors.reply)
+            cache[f"{example.question}|{example.text}"] = vectors
         torch.save(cache, path)
-    return [Vectors(prompt=cache[key][0], reply=cache[key][1]) for key in keys]
+    tokenizer = base_tokenizer()
+    return [
+        Vectors(
+            prompt=cache[key][0],
+            reply=cache[key][1],
+            prompt_ids=torch.tensor(context_ids(tokenizer, example)),
+            reply_ids=torch.tensor(example.token_ids),
+        )
+        for key, example in zip(keys, examples, strict=True)
+    ]

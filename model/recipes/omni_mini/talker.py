@@ -1,9 +1,11 @@
 """Stage `talker`: from Thinker vectors to codec tokens, by teacher forcing.
 
-Knows: the training objective and its two noises (codes of the past replaced at random, so that the
-Talker trusts the text more than its own history; prompts cut at random, so that a conversation of
-any length may come before). Does not know where vectors come from: `vectors.py` computes them once,
-because the Thinker stays fixed.
+Knows: the training objective and its noises. Codes of the past are replaced at random, so that the
+Talker trusts the text more than its own history; prompts are cut at random, so that a conversation
+of any length may come before; vectors are blurred, and some replies have nothing but their
+spelling, because a Thinker's vectors tell one sentence from all others and invite learning it by
+heart. Does not know where vectors come from: `vectors.py` computes them once, because the Thinker
+stays fixed.
 """
 
 import random
@@ -16,26 +18,34 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from model.config import OmniConfig
+from model.precision import half_precision
 from model.recipes.omni_mini.codec import CODES
 from model.recipes.omni_mini.talker_data import Example, lay_out
+from model.recipes.omni_mini.thinker_base import base_tokenizer
 from model.recipes.omni_mini.training import Run, Schedule
 from model.talker import Talker
+from model.tokenizer import Tokenizer
 
 CODE_NOISE = 0.25
+VECTOR_NOISE = 0.1
+SPELLING_ONLY = 0.25
 VALIDATION_EXAMPLES = 48
 # Thinker vectors have a root mean square of 0.13.
 _CODEC_EMBEDDING_STD = 0.15
 _PROJECTION_GAIN = 6.0
+_SPELLING_STD = 0.12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Vectors:
-    """Thinker vectors of one example: `prompt` `[p, D]` of the conversation before, `reply` `[n,
-    D]`.
+    """Thinker vectors of one example: `prompt` `[p, D]` of the conversation before, `reply`
+    `[n, D]`, and the token ids `[p]` and `[n]` that they are of.
     """
 
     prompt: Tensor
     reply: Tensor
+    prompt_ids: Tensor
+    reply_ids: Tensor
 
 
 def batches(examples: Sequence[Example], *, tokens: int, rng: random.Random) -> Iterator[list[int]]:
@@ -64,6 +74,24 @@ def noisy(targets: Tensor, rate: float, generator: torch.Generator) -> Tensor:
     return torch.where(hit, torch.randint(CODES, targets.shape, generator=generator), targets)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """What training spoils; nothing, as measured.
+
+    Attributes:
+        codes: Share of the past's codes that are replaced.
+        vectors: Standard deviation of what is added to Thinker vectors.
+        spelling_only: Share of examples whose reply vectors are left out, spelling kept.
+    """
+
+    codes: float = 0.0
+    vectors: float = 0.0
+    spelling_only: float = 0.0
+
+
+TRAINING_NOISE = Noise(codes=CODE_NOISE, vectors=VECTOR_NOISE, spelling_only=SPELLING_ONLY)
+
+
 class TalkerObjective:
     """The loss of a batch of examples."""
 
@@ -85,7 +113,7 @@ class TalkerObjective:
         self.talker, self.examples, self.vectors, self.special = talker, examples, vectors, special
 
     def __call__(
-        self, batch: Sequence[int], *, noise: float, rng: random.Random, seed: int
+        self, batch: Sequence[int], *, noise: Noise, rng: random.Random, seed: int
     ) -> dict[str, Tensor]:
         """Returns `loss` (mean cross-entropy, nats a step), `code` (of codes alone) and `advance`
         (of when to ask for text).
@@ -96,13 +124,10 @@ class TalkerObjective:
         kept = prompt_length(rng)
         for index in batch:
             targets = torch.tensor(self.examples[index].targets)
-            vectors = self.vectors[index]
-            prompt = vectors.prompt[0 if kept is None else -kept :].float()
-            past = noisy(targets[:-1], noise, generator)
+            prompt, reply = self._spoilt(self.vectors[index], kept, noise, generator, rng)
+            past = noisy(targets[:-1], noise.codes, generator)
             embedding = self.talker.model.embed_tokens
-            rows.append(
-                lay_out(prompt, vectors.reply.float(), self.special, embedding, past, targets)
-            )
+            rows.append(lay_out(prompt, reply, self.special, embedding, past, targets))
             goals.append(torch.cat([torch.full((len(rows[-1]) - len(targets),), -100), targets]))
         inputs = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)  # [B, T, D]
         goal = torch.nn.utils.rnn.pad_sequence(
@@ -119,6 +144,26 @@ class TalkerObjective:
             "code": losses[codes].mean(),
             "advance": losses[~codes].mean(),
         }
+
+    def _spoilt(
+        self,
+        vectors: Vectors,
+        kept: int | None,
+        noise: Noise,
+        generator: torch.Generator,
+        rng: random.Random,
+    ) -> tuple[Tensor, Tensor]:
+        """The vectors of prompt and reply as the Talker gets them, spelling included."""
+        begin = 0 if kept is None else max(0, len(vectors.prompt) - kept)
+        both = torch.cat([vectors.prompt[begin:], vectors.reply]).float()
+        if noise.vectors:
+            both = both + noise.vectors * torch.randn(both.shape, generator=generator)
+        length = len(vectors.prompt) - begin
+        if rng.random() < noise.spelling_only:
+            both[length:] = 0
+        ids = torch.cat([vectors.prompt_ids[begin:], vectors.reply_ids])
+        both = self.talker.spelled(both, ids)
+        return both[:length], both[length:]
 
 
 def train_talker(
@@ -139,7 +184,9 @@ def train_talker(
         The finished run, its model trained.
     """
     torch.manual_seed(seed)
-    talker = Talker(config.talker)
+    talker = Talker.of(config)
+    if talker.spelling is not None:
+        talker.spelling.learn_letters(Tokenizer(base_tokenizer()))
     balance(talker)
     decayed = [p for p in talker.parameters() if p.ndim >= 2]
     plain = [p for p in talker.parameters() if p.ndim < 2]
@@ -152,8 +199,10 @@ def train_talker(
     source = batches(examples[: held[0]], tokens=batch_tokens, rng=rng)
 
     def losses(step: int) -> dict[str, Tensor]:
-        with torch.autocast("cpu", torch.bfloat16):
-            return objective(next(source), noise=CODE_NOISE, rng=rng, seed=seed * 1_000_003 + step)
+        with half_precision():
+            return objective(
+                next(source), noise=TRAINING_NOISE, rng=rng, seed=seed * 1_000_003 + step
+            )
 
     for step in run.train(schedule, losses):
         if step % 200 == 0:
@@ -166,6 +215,8 @@ def balance(talker: Talker) -> None:
     """Starts text and codes at like strength, lest embeddings drown the Thinker's vectors."""
     talker.model.embed_tokens.weight.normal_(std=_CODEC_EMBEDDING_STD)
     talker.thinker_to_talker_proj.weight.mul_(_PROJECTION_GAIN)
+    if talker.spelling is not None:
+        talker.spelling.places.weight.normal_(std=_SPELLING_STD)
 
 
 @torch.no_grad()
@@ -174,13 +225,13 @@ def validate(objective: TalkerObjective, held: Sequence[int]) -> dict[str, float
     difference is what the text is worth.
     """
     objective.talker.eval()
-    own = objective(held, noise=0.0, rng=random.Random(0), seed=0)
+    own = objective(held, noise=Noise(), rng=random.Random(0), seed=0)
     vectors = list(objective.vectors)
     kept = [objective.vectors[i] for i in held]
     for index, other in zip(held, kept[1:] + kept[:1], strict=True):
         vectors[index] = other
     shuffled = TalkerObjective(objective.talker, objective.examples, vectors, objective.special)
-    wrong = shuffled(held, noise=0.0, rng=random.Random(0), seed=0)
+    wrong = shuffled(held, noise=Noise(), rng=random.Random(0), seed=0)
     objective.talker.train()
     return {
         "validation_code": float(own["code"]),

@@ -4,12 +4,15 @@ import torch
 from tokenizers import Tokenizer
 
 from model.gguf_weights import source_file, thinker_decoder
+from model.precision import cpu_multiplies_bf16
 from model.recipes.omni_mini import shape
 from model.thinker import Thinker
 
 
-def base_thinker(*, dtype: torch.dtype = torch.bfloat16) -> Thinker:
+def base_thinker() -> Thinker:
     """Loads the base decoder with its rescaled hidden state; the audio tower stays random.
+
+    In bfloat16 where the machine multiplies it fast, else in float32.
 
     Raises:
         CheckpointError: the package that holds it is not installed.
@@ -22,6 +25,7 @@ def base_thinker(*, dtype: torch.dtype = torch.bfloat16) -> Thinker:
     left = thinker.load_state_dict(named, strict=False)
     assert not left.unexpected_keys
     assert all(name.startswith("audio_tower.") for name in left.missing_keys)
+    dtype = torch.bfloat16 if cpu_multiplies_bf16() else torch.float32
     return thinker.to(dtype).eval().requires_grad_(False)
 
 

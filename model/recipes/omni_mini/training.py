@@ -15,6 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from model.weights import TensorFiles
+
 _log = logging.getLogger("omnilive.recipes.training")
 
 
@@ -69,6 +71,18 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
         return True
+
+    def start_from(self, checkpoint: Path, prefix: str) -> None:
+        """Begins with the weights of a checkpoint instead of random ones.
+
+        Args:
+            checkpoint: A directory in the published layout.
+            prefix: Of the network's tensors there, "talker." say.
+        """
+        with TensorFiles(checkpoint) as files:
+            names = [name for name in files.shapes if name.startswith(prefix)]
+            weights = {name.removeprefix(prefix): files.read(name).float() for name in names}
+        self.model.load_state_dict(weights)
 
     def save(self) -> None:
         """Writes the state; a reader never sees half of it."""

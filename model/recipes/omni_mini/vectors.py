@@ -8,7 +8,6 @@ from torch import Tensor
 
 from model.recipes.omni_mini import ids
 from model.recipes.omni_mini.shape import SYSTEM_PROMPT
-from model.recipes.omni_mini.talker import Vectors
 from model.recipes.omni_mini.talker_data import Example
 from model.thinker import Thinker
 
@@ -26,23 +25,35 @@ def prompt_ids(tokenizer: Tokenizer, question: str) -> list[int]:
             ids.IM_END,
             *tokenizer.encode("\n").ids,
         ]
-    return [*out, ids.IM_START, *tokenizer.encode("assistant\n").ids]
+    return [*out, *opening_ids(tokenizer)]
+
+
+def opening_ids(tokenizer: Tokenizer) -> list[int]:
+    """Returns the opening of a reply: all that stands before an utterance that answers nothing."""
+    return [ids.IM_START, *tokenizer.encode("assistant\n").ids]
+
+
+def context_ids(tokenizer: Tokenizer, example: Example) -> list[int]:
+    """Returns what the Thinker reads before an utterance of the training data."""
+    question = example.question
+    return prompt_ids(tokenizer, question) if question else opening_ids(tokenizer)
 
 
 @torch.inference_mode()
 def compute_vectors(
     thinker: Thinker, tokenizer: Tokenizer, examples: Sequence[Example], *, batch: int = 24
-) -> list[Vectors]:
+) -> list[tuple[Tensor, Tensor]]:
     """Runs the Thinker over every conversation, teacher-forced.
 
     Returns:
-        Vectors of each example, bfloat16, in the order given.
+        Vectors of the conversation before each example `[p, D]` and of the example `[n, D]`,
+        bfloat16, in the order given.
     """
-    found: list[Vectors | None] = [None] * len(examples)
+    found: dict[int, tuple[Tensor, Tensor]] = {}
     order = sorted(range(len(examples)), key=lambda i: len(examples[i].token_ids))
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
-        prompts = [prompt_ids(tokenizer, examples[i].question) for i in chosen]
+        prompts = [context_ids(tokenizer, examples[i]) for i in chosen]
         rows = [
             torch.tensor(p + examples[i].token_ids) for p, i in zip(prompts, chosen, strict=True)
         ]
@@ -52,10 +63,8 @@ def compute_vectors(
         vectors = embeds + thinker.model(embeds, positions)  # [B, T, D]
         for row, prompt, ids_row, index in zip(vectors, prompts, rows, chosen, strict=True):
             kept = row[: len(ids_row)].to(torch.bfloat16)
-            found[index] = Vectors(
-                prompt=kept[: len(prompt)].clone(), reply=kept[len(prompt) :].clone()
-            )
-    return [vectors for vectors in found if vectors is not None]
+            found[index] = (kept[: len(prompt)].clone(), kept[len(prompt) :].clone())
+    return [found[index] for index in range(len(examples))]
 
 
 def special_vectors(thinker: Thinker) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from model.alias_free_kernels import compile_loops
 from model.bigvgan import BigVGAN
 from model.figures import BigVGANConfig
+from model.precision import half_precision
 from model.recipes.omni_mini.training import Run, Schedule
 from model.recipes.omni_mini.vocoder_losses import (
     SpectrogramDiscriminator,
@@ -120,7 +121,7 @@ def vocoder_losses(
     if step % 500 == 0:
         segments.look()
     mel, real = segments.draw(step)
-    with torch.autocast("cpu", torch.bfloat16):
+    with half_precision():
         made = model.generator(mel)
     made = made.float()
     log_distance, linear_distance = spectral_distance(made, real)
@@ -128,7 +129,7 @@ def vocoder_losses(
     losses = {"log_stft": log_distance, "linear_stft": linear_distance, "mel": mels}
     total = log_distance + linear_distance + mels
     if step >= plan.discriminator_step:
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_precision():
             real_scores, real_features = model.discriminator(real)
             made_scores, _ = model.discriminator(made.detach())
             model.discriminator.requires_grad_(False)

@@ -94,7 +94,7 @@ class Talk:
     name: str = "c"
     turns: int = 0
 
-    def open(self, instructions: str = "", voice: str | None = None) -> m.OpenConversation:
+    def open(self, instructions: str | None = None, voice: str | None = None) -> m.OpenConversation:
         return m.OpenConversation(conversation_id=self.name, instructions=instructions, voice=voice)
 
     def start(self, item_id: str) -> m.UserAudioStart:
@@ -235,7 +235,8 @@ class Offline:
         positions = prompt.position_ids[:, None].to(model.device)
         hidden = model.thinker.step(embeds, positions, thinker, [0])
         media = torch.tensor(prompt.ids, device=model.device) == config.thinker.audio_token_index
-        vectors = talker_vectors(embeds[0], hidden[0], media)
+        ids = torch.tensor(prompt.ids, device=model.device)
+        vectors = model.talker.spelled(talker_vectors(embeds[0], hidden[0], media), ids)
         model.talker.step(vectors[None], positions, talker, [0])
         return thinker, talker
 

@@ -1,5 +1,7 @@
 """Law 1 for the whole engine: what streams out is what the offline networks say to the same."""
 
+import copy
+import dataclasses
 from itertools import pairwise
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from model.config import SamplingConfig
 from model.omni import OmniModel
+from model.spelling import Spelling
 from streaming.engine import messages as m
 from streaming.engine.engine import Engine
 from streaming.engine.scheduler import Stage
@@ -27,7 +30,7 @@ from tests.streaming.engine.driver import (
 TALK = Talk()
 
 
-def opened(model: OmniModel, instructions: str = "") -> Driver:
+def opened(model: OmniModel, instructions: str | None = None) -> Driver:
     driver = Driver(Engine(model, SETTINGS))
     driver.say(TALK.open(instructions))
     return driver
@@ -96,6 +99,21 @@ def test_a_talker_that_asks_for_text_says_the_same_streamed(model: OmniModel) ->
     text, sound = driver.said("r")
     assert text == expected.text
     assert_same_sound(sound, expected.pcm)
+
+
+def test_a_talker_that_is_told_the_spelling_says_the_same_streamed(model: OmniModel) -> None:
+    talker = copy.deepcopy(model.talker)
+    size, width = model.config.thinker.text.vocab_size, model.config.talker.embedding_size
+    talker.spelling = Spelling(size, 4, width).requires_grad_(False)
+    talker.spelling.learn_letters(model.tokenizer)
+    spelling = dataclasses.replace(model, talker=talker)
+    driver, offline = opened(spelling), Offline(spelling)
+    driver.settle(TALK.typed("q", "What is this?"), TALK.respond("r"))
+    whole = [*offline.system(), *offline.typed("What is this?")]
+    expected = offline.say(whole, "r")
+    assert_same_sound(driver.said("r")[1], expected.pcm)
+    assert_remembers(driver, offline, [*whole, *offline.answer(expected.tokens)])
+    assert expected.pcm != Offline(model).say(whole, "r").pcm
 
 
 def test_text_alone_has_no_sound(model: OmniModel) -> None:
