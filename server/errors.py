@@ -5,6 +5,7 @@
     ├── UnknownModelError   a model this server does not serve (404)
     ├── NotReadyError       the engine is starting, or was lost and is coming back (503)
     ├── FullError           every seat is taken; names the limit (503)
+    ├── SessionExpiredError a session that has lasted as long as it may; names the limit
     ├── EngineLostError     the engine lost this conversation, or itself ended
     └── SlowReaderError     a peer that does not read what it asked for; names the limit
 
@@ -66,6 +67,13 @@ class EngineLostError(ServerError):
 
     status = 503
     code = "engine_lost"
+
+
+class SessionExpiredError(ServerError):
+    """A session reached its `expires_at`; a new one can be opened."""
+
+    type = "invalid_request_error"
+    code = "session_expired"
 
 
 class SlowReaderError(ServerError):

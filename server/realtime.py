@@ -18,6 +18,7 @@ from server.errors import (
     FullError,
     NotReadyError,
     ServerError,
+    SessionExpiredError,
     SlowReaderError,
     UnknownModelError,
 )
@@ -32,6 +33,7 @@ logger = logging.getLogger("omnilive.realtime")
 CLOSE_CODES: dict[type[ServerError], int] = {
     UnknownModelError: 1008,
     SlowReaderError: 1008,
+    SessionExpiredError: 1001,
     EngineLostError: 1011,
     NotReadyError: 1013,
     FullError: 1013,
@@ -89,6 +91,7 @@ async def _serve(websocket: WebSocket, gateway: Gateway, outbox: Outbox) -> None
                     "receive": _receive(websocket, conversation),
                     "send": _send(websocket, outbox, gateway.settings.send_timeout_s),
                     "follow": conversation.follow_engine(),
+                    "expire": _expire(gateway.settings.max_session_s),
                 }
                 for name, task in tasks.items():
                     group.create_task(task, name=f"{conversation_id} {name}")
@@ -108,6 +111,11 @@ async def _receive(websocket: WebSocket, conversation: Conversation) -> None:
             raise WebSocketDisconnect(message["code"], message.get("reason"))
         text = message.get("text")
         await conversation.receive(message["bytes"] if text is None else text)
+
+
+async def _expire(max_session_s: int) -> None:
+    await asyncio.sleep(max_session_s)
+    raise SessionExpiredError(f"the session lasted {max_session_s} s (max_session_s)")
 
 
 async def _send(websocket: WebSocket, outbox: Outbox, timeout_s: float) -> None:

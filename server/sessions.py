@@ -1,10 +1,11 @@
 """Makes the protocol session of a new conversation, with real ears and a real mouth.
 
-Knows which settings bound a session. Does not know transports.
+Knows which settings and which figures of the engine bound a session. Does not know transports.
 """
 
 from __future__ import annotations
 
+from server.clock import unix_s
 from server.settings import Settings
 from streaming.engine.messages import EngineReady
 from streaming.media.mouth import Mouth
@@ -12,18 +13,35 @@ from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.session import RealtimeSession
 from streaming.turns.ear import Ear
 
+# What one turn may take of the context; the rest is for instructions and the answer.
+TURN_SHARE = 0.75
+# Sound waits as float32 at 16 kHz: this much of it is 38 MB.
+LONGEST_TURN_MS = 600_000
+
 
 def new_session(ready: EngineReady, settings: Settings) -> RealtimeSession:
-    """Returns a session for what this engine can do."""
+    """Returns a session for what this engine can do, which ends `max_session_s` from now."""
     return RealtimeSession(
-        profile=ModelProfile(
-            model_id=ready.model_id,
-            inputs=ready.inputs,
-            voices=ready.voices,
-            instructions=ready.instructions,
-            transcribes=ready.transcribes,
-        ),
+        profile=profile_of(ready),
         ear=Ear(),
         mouth=Mouth(),
-        limits=Limits(max_message_bytes=settings.max_event_bytes),
+        limits=Limits(max_message_bytes=settings.max_event_bytes, max_turn_ms=max_turn_ms(ready)),
+        expires_at_s=unix_s() + settings.max_session_s,
     )
+
+
+def profile_of(ready: EngineReady) -> ModelProfile:
+    """Returns what the protocol may promise of this engine."""
+    return ModelProfile(
+        model_id=ready.model_id,
+        inputs=ready.inputs,
+        voices=ready.voices,
+        instructions=ready.instructions,
+        transcribes=ready.transcribes,
+    )
+
+
+def max_turn_ms(ready: EngineReady) -> int:
+    """Returns how long one turn of speech may be, so that its tokens fit into the context."""
+    seconds = TURN_SHARE * ready.context_tokens / ready.audio_tokens_per_s
+    return min(int(seconds * 1000), LONGEST_TURN_MS)

@@ -65,6 +65,9 @@ class Settings(BaseSettings):
         le=2**28,
         description="size of one client event; a larger one gets an error event",
     )
+    max_session_s: int = Field(
+        3600, ge=1, le=86_400, description="length of one session; a longer one is ended"
+    )
     send_queue_events: int = Field(
         8192, ge=16, description="events waiting for a slow reader before it is cut off"
     )

@@ -28,7 +28,14 @@ class Playout:
     _dry_at_s: float = 0.0
 
     def receive(self, duration_s: float, now_s: float) -> None:
-        """Takes `duration_s` of speech that arrived at `now_s` (any steady clock)."""
+        """Takes `duration_s` of speech that arrived at `now_s`, on any steady clock.
+
+        No sound is no arrival, and times never go back.
+        """
+        assert duration_s >= 0.0, duration_s
+        assert self.last_s is None or now_s >= self.last_s, "arrival times went back"
+        if duration_s == 0.0:
+            return
         if self.first_s is None:
             self.first_s = self._dry_at_s = now_s
         gap_s = now_s - self._dry_at_s

@@ -37,7 +37,7 @@ from streaming.engine.messages import (
 from streaming.engine.refusals import refusal
 from streaming.engine.replies import Replies
 from streaming.engine.scheduler import Scheduler
-from streaming.engine.timeline import Item, Timeline
+from streaming.engine.timeline import Item, Piece, Timeline
 from streaming.errors import BadPartError, ConversationError, ItemStateError, RefusedError
 
 # How soon the part block should be in the cache when silence has begun, and a whole block while
@@ -124,7 +124,7 @@ class Commands:
                 code = "unknown_voice"
                 raise RefusedError(f"no voice {voice!r}; voices: {', '.join(self._voices)}")
             self._scheduler.admit(len(self._conversations))
-            system = self._template.system(command.instructions or self._extras.system_prompt)
+            system = self._system(command.instructions)
             timeline = Timeline(
                 system, self._template.answer_open, capacity_tokens=self._memory.capacity_tokens
             )
@@ -160,6 +160,10 @@ class Commands:
         if reply is None:
             return False
         if isinstance(command, AddItem):
+            # What waits may be the item's predecessor, or what gives its id up.
+            named = {getattr(waiting, "item_id", None) for waiting in conversation.deferred}
+            if named & {command.item_id, command.previous_item_id} - {None}:
+                return True
             return not conversation.timeline.is_behind(reply.item, command.previous_item_id)
         return isinstance(command, DeleteItem | TruncateItem | UpdateInstructions)
 
@@ -188,7 +192,7 @@ class Commands:
             case TruncateItem(item_id=item_id, audio_end_ms=end_ms):
                 self._replies.truncate(conversation, item_id, end_ms)
             case UpdateInstructions(instructions=text):
-                system = self._template.system(text or self._extras.system_prompt)
+                system = self._system(text)
                 self._cut(conversation, conversation.timeline.set_system(system))
                 conversation.system = system
             case Respond():
@@ -244,6 +248,11 @@ class Commands:
             raise RefusedError(f"{MAX_TRANSCRIPTS} transcripts are waiting")
         conversation.timeline.item(command.item_id)
         conversation.transcribe.append(command)
+
+    def _system(self, instructions: str | None) -> Piece:
+        return self._template.system(
+            self._extras.system_prompt if instructions is None else instructions
+        )
 
     def _heard(self, conversation: Conversation, item_id: str) -> Hearing:
         conversation.timeline.item(item_id)

@@ -14,6 +14,8 @@ from functools import partial
 
 import torch
 
+from model.audio_encoder import audio_tokens
+from model.mel import HOP_SAMPLES, SAMPLE_RATE_HZ
 from model.omni import OmniModel
 from streaming.engine.agenda import Agenda
 from streaming.engine.clock import Clock, monotonic_s
@@ -125,6 +127,7 @@ class Engine:
     @property
     def ready(self) -> EngineReady:
         """What this engine can do."""
+        block = self._model.config.thinker.audio.block_frames
         return EngineReady(
             model_id=self._model.name,
             inputs=self._model.config.omnilive.inputs,
@@ -134,6 +137,7 @@ class Engine:
             output_sample_rate_hz=self._model.config.token2wav.sample_rate_hz,
             instructions=self._model.config.omnilive.system_prompt,
             transcribes=self._model.config.omnilive.transcribe_prompt is not None,
+            audio_tokens_per_s=audio_tokens(block) / (block * HOP_SAMPLES / SAMPLE_RATE_HZ),
         )
 
     @torch.inference_mode()

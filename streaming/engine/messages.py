@@ -63,10 +63,11 @@ class OfResponse(OfConversation):
 class OpenConversation(OfConversation):
     """Asks for a slot; answered by `ConversationOpened` or `ConversationRefused`.
 
-    An empty `instructions` means the checkpoint's own system prompt; `voice` None its first voice.
+    `instructions` None means the checkpoint's own system prompt, "" none at all; `voice` None its
+    first voice.
     """
 
-    instructions: str = ""
+    instructions: str | None = None
     voice: str | None = None
     modalities: tuple[Modality, ...] = ("audio",)
 
@@ -121,9 +122,12 @@ class TruncateItem(OfItem):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpdateInstructions(OfConversation):
-    """Replaces the system prompt; the whole conversation is prefilled again behind it."""
+    """Replaces the system prompt; the whole conversation is prefilled again behind it.
 
-    instructions: str
+    None brings the checkpoint's own back, "" leaves the conversation without one.
+    """
+
+    instructions: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,7 +193,8 @@ class EngineReady:
     """The engine takes conversations; what this checkpoint and this process can do.
 
     `instructions` are the checkpoint's own system prompt, in force while a conversation has none;
-    `transcribes` says whether it can be asked what it heard.
+    `transcribes` says whether it can be asked what it heard; a second of heard sound takes
+    `audio_tokens_per_s` of the context.
     """
 
     model_id: str
@@ -200,6 +205,7 @@ class EngineReady:
     output_sample_rate_hz: int
     instructions: str = ""
     transcribes: bool = True
+    audio_tokens_per_s: float = 25.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -69,7 +69,7 @@ class Replies:
             else None,
             max_tokens=min(room, asked.max_output_tokens or room),
             marks=Marks(asked_s=self._clock()),
-            text=self._template.stream(),
+            text=self._template.words(),
             sampler=Sampler(
                 self._model.config.omnilive.thinker_sampling,
                 vocab_size=self._model.config.thinker.text.vocab_size,
@@ -109,6 +109,8 @@ class Replies:
     ) -> None:
         """Ends the reply under way and closes the assistant's turn in the history.
 
+        One that failed before anything of it was sent was never said: its item goes.
+
         Args:
             conversation: whose reply.
             status: how it ended.
@@ -126,7 +128,10 @@ class Replies:
             tokens=tuple(reply.tokens),
             heard=None if reply.speech is None else reply.speech.heard,
         )
-        self._keep(conversation, reply.item.item_id, kept_tokens)
+        if status == "failed" and not reply.was_sent:
+            self._forget(conversation, reply.item.item_id)
+        else:
+            self._keep(conversation, reply.item.item_id, kept_tokens)
         self._restore_system(conversation, reply.own_instructions)
         self._emit(
             ResponseDone(
@@ -171,6 +176,10 @@ class Replies:
         timeline = conversation.timeline
         cut = timeline.rewrite(timeline.item(item_id), self._template.answer(tokens))
         self._memory.cut(conversation.slot, cut)
+
+    def _forget(self, conversation: Conversation, item_id: str) -> None:
+        del conversation.given[item_id]
+        self._memory.cut(conversation.slot, conversation.timeline.remove(item_id))
 
     def _tell_truncated(self, conversation: Conversation, item_id: str) -> None:
         text = self._template.decode(conversation.given[item_id].tokens)

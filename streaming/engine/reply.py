@@ -15,8 +15,8 @@ from streaming.engine.timeline import Item
 
 if TYPE_CHECKING:
     from model.sampling import Sampler
-    from model.tokenizer import TextStream
     from streaming.engine.speaking import Speech
+    from streaming.engine.words import Words
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class Reply:
     speech: Speech | None
     max_tokens: int
     marks: Marks
-    text: TextStream
+    text: Words
     sampler: Sampler
     cached_tokens: int
     close_tokens: int = 0
@@ -89,6 +89,11 @@ class Reply:
     def was_cut_short(self) -> bool:
         """Tells whether a limit ended it, in text or in speech."""
         return self.cut_short or (self.speech is not None and self.speech.cut_short)
+
+    @property
+    def was_sent(self) -> bool:
+        """Tells whether the gateway has any of it."""
+        return self.text.said or self.playout.started_s is not None
 
     def note(self, stage: Stage, busy_s: float, now_s: float) -> None:
         """Notes that a stage worked for it, and what there is of it for the first time."""

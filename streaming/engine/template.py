@@ -11,9 +11,9 @@ from torch import Tensor
 
 from model.chat import Chat
 from model.omni import OmniModel
-from model.tokenizer import TextStream
 from streaming.engine.messages import Role
 from streaming.engine.timeline import Piece
+from streaming.engine.words import Words
 
 
 class Template:
@@ -37,8 +37,8 @@ class Template:
         return [self.user_open, self.audio_open]
 
     def system(self, text: str) -> Piece:
-        """A whole system message."""
-        return Piece(tuple(self._chat.system(text)))
+        """A whole system message; without text there is none."""
+        return Piece(tuple(self._chat.system(text)) if text else ())
 
     def text(self, text: str) -> Piece:
         """Plain text; what looks like a control token in it is text as well."""
@@ -63,6 +63,6 @@ class Template:
         """Token ids back to text."""
         return self._tokenizer.decode(tokens)
 
-    def stream(self) -> TextStream:
+    def words(self) -> Words:
         """Token ids to text as they come."""
-        return TextStream(self._tokenizer)
+        return Words(self._tokenizer)

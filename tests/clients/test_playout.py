@@ -38,3 +38,15 @@ def test_played_and_silent_time_add_up(chunks):
         playout.receive(duration_s, now_s)
     end_s = now_s + playout.remaining_s(now_s)
     assert end_s - playout.first_s == pytest.approx(playout.received_s + playout.underrun_s)
+
+
+def test_no_sound_is_no_arrival():
+    assert play((0.0, 1.0)).first_s is None
+
+
+def test_what_is_still_to_be_played():
+    playout = Playout()
+    assert playout.remaining_s(5.0) == 0.0
+    playout.receive(2.0, 10.0)
+    assert playout.remaining_s(10.5) == pytest.approx(1.5)
+    assert playout.remaining_s(20.0) == 0.0

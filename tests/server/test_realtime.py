@@ -3,16 +3,19 @@
 import asyncio
 import base64
 import json
+import time
 from contextlib import AsyncExitStack
 
 import numpy as np
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from clients.python.client import open_conversation
 from clients.python.errors import ServerSaidError
 from clients.python.turn import ask_typed
 from server.realtime import choose_subprotocol
+from server.sessions import max_turn_ms
 from tests.server.conftest import bare, hear
 
 TURN_ORDER = [
@@ -146,6 +149,35 @@ async def test_an_oversize_event_gets_an_error_that_names_the_limit(tiny_server)
         with pytest.raises(ConnectionClosed) as closed:
             await send_and_hear(socket, "A" * (2 * limit + 1))
         assert closed.value.rcvd.code == 1009
+
+
+async def test_a_session_says_when_it_ends_and_how_long_a_turn_may_be(tiny_server):
+    limit = max_turn_ms(tiny_server.running.ready)
+    assert limit == 9_600  # three quarters of 320 tokens, 25 a second
+    async with connect(tiny_server.url) as socket:
+        created = (await hear(socket))["session"]
+        left_s = created["expires_at"] - time.time()
+        assert left_s == pytest.approx(tiny_server.settings.max_session_s, abs=30)
+        await hear(socket)  # conversation.created
+        detection = {"audio": {"input": {"turn_detection": None}}}
+        await socket.send(
+            json.dumps({"type": "session.update", "session": {"type": "realtime"} | detection})
+        )
+        await hear(socket)
+        audio = base64.b64encode(pcm(9.7)).decode()
+        await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
+        assert f"{limit}ms (max_turn_ms)" in (await hear(socket))["error"]["message"]
+
+
+async def test_a_session_that_has_lasted_its_time_is_ended(tiny_server, monkeypatch):
+    short = tiny_server.settings.model_copy(update={"max_session_s": 1})
+    monkeypatch.setattr(tiny_server.running.gateway, "settings", short)
+    async with bare(tiny_server.url) as socket:
+        event = await hear(socket)
+        assert event["error"]["code"] == "session_expired"
+        assert "1 s (max_session_s)" in event["error"]["message"]
+        with pytest.raises(ConnectionClosed):
+            await hear(socket)
 
 
 async def test_an_unknown_model_is_refused_by_name(tiny_server):

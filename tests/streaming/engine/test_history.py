@@ -216,3 +216,37 @@ def test_who_speaks_during_a_reply_is_heard_behind_it(model: OmniModel) -> None:
         *offline.spoken(speech(2.4)),
     ]
     assert_says(driver, "r2", offline, whole)
+
+
+def test_no_instructions_is_not_the_default(model: OmniModel) -> None:
+    driver, offline = Driver(Engine(model, SETTINGS)), Offline(model)
+    driver.say(TALK.open(instructions=""))
+    driver.settle(TALK.typed("q", QUESTION), TALK.respond("r1"))
+    assert_says(driver, "r1", offline, offline.typed(QUESTION))
+    driver.settle(TALK.delete("r1-item"))
+    driver.settle(m.UpdateInstructions(conversation_id="c", instructions=None))
+    driver.settle(TALK.respond("r2"))
+    assert_says(driver, "r2", offline, [*offline.system(), *offline.typed(QUESTION)])
+    driver.settle(TALK.delete("r2-item"))
+    driver.settle(m.UpdateInstructions(conversation_id="c", instructions=""))
+    driver.settle(TALK.respond("r3"))
+    assert_says(driver, "r3", offline, offline.typed(QUESTION))
+
+
+def test_edits_that_name_what_waits_wait_too(model: OmniModel) -> None:
+    driver, offline = opened(model), Offline(model)
+    driver.settle(TALK.typed("q", QUESTION))
+    driver.say(TALK.respond("r1", tokens=20, modality="text"))
+    driver.until(lambda: driver.of(m.TextDelta))
+    driver.settle(
+        TALK.typed("front", "First.", previous=FRONT),
+        TALK.typed("second", "Second.", previous="front"),
+        TALK.delete("q"),
+        TALK.typed("q", "Again."),
+    )
+    assert not driver.of(m.EngineFault)
+    reply = offline.answer(tokens_of(driver, "r1-item"))
+    typed = [*offline.typed("First."), *offline.typed("Second.")]
+    driver.settle(TALK.respond("r2"))
+    whole = [*offline.system(), *typed, *reply, *offline.typed("Again.")]
+    assert_says(driver, "r2", offline, whole)
