@@ -54,6 +54,12 @@ def encode(samples: Samples, audio_format: AudioFormat) -> bytes:
     return _encoding_table(audio_format.encoding)[levels + int(FULL_SCALE)].tobytes()
 
 
+def is_silent(pcm: bytes, *, level: float = 0.001) -> bool:
+    """Whether no sample of s16 LE audio is above `level` of full scale."""
+    samples = np.frombuffer(pcm, dtype="<i2").astype(np.int32)
+    return not len(samples) or int(np.abs(samples).max()) <= level * FULL_SCALE
+
+
 def _mulaw_levels() -> npt.NDArray[np.int32]:
     # The code is sent inverted: sign, three bits of exponent, four of mantissa.
     code = ~np.arange(256, dtype=np.uint8)

@@ -25,6 +25,7 @@ class AudioFormat:
         return size_bytes // self.bytes_per_sample * 1000 // self.rate_hz
 
 
+PCM_48K = AudioFormat(encoding="pcm16", rate_hz=48_000)
 PCM_24K = AudioFormat(encoding="pcm16", rate_hz=24_000)
 PCM_16K = AudioFormat(encoding="pcm16", rate_hz=16_000)
 PCMU = AudioFormat(encoding="mulaw", rate_hz=8_000)

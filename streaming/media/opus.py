@@ -12,13 +12,11 @@ import av
 import numpy as np
 
 from streaming.media.errors import CodecError
-from streaming.media.formats import PCM_24K, AudioFormat
+from streaming.media.formats import PCM_24K, PCM_48K
+from streaming.media.playout import FRAME_BYTES, FRAME_MS
 
-RTP_CLOCK_HZ = 48_000
-PCM_48K = AudioFormat(encoding="pcm16", rate_hz=RTP_CLOCK_HZ)
-FRAME_MS = 20
-FRAME_SAMPLES = PCM_24K.rate_hz * FRAME_MS // 1000
-FRAME_BYTES = FRAME_SAMPLES * PCM_24K.bytes_per_sample
+RTP_CLOCK_HZ = PCM_48K.rate_hz
+FRAME_SAMPLES = FRAME_BYTES // PCM_24K.bytes_per_sample
 FRAME_TICKS = RTP_CLOCK_HZ * FRAME_MS // 1000
 MAX_PACKET_TICKS = RTP_CLOCK_HZ * 120 // 1000
 

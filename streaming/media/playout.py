@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from streaming.media.errors import PlayoutFullError
 from streaming.media.formats import PCM_24K
-from streaming.media.opus import FRAME_BYTES
+from streaming.media.framing import frame_bytes
 
+FRAME_MS = 20
+FRAME_BYTES = frame_bytes(PCM_24K, FRAME_MS)
 BYTES_PER_MS = PCM_24K.rate_hz * PCM_24K.bytes_per_sample // 1000
 
 

@@ -7,6 +7,7 @@ How a transport uses it (all calls are plain functions, from one thread at a tim
     send(session.events_to_send())                  # session.created is already waiting
 
     session.receive_event(frame)                    # str or bytes from the client; never raises
+    session.receive_audio(pcm, PCM_48K)             # what a live microphone heard
     session.receive_engine(ReplyText(…))            # what the engine said
     for command in session.commands(): …            # in order, each to the engine
     for event in session.events_to_send(): …        # in order, each as one JSON text frame
@@ -72,13 +73,21 @@ class RealtimeSession:
         mouth: MouthPort,
         limits: Limits | None = None,
         expires_at_s: int | None = None,
+        defaults: dict[str, Any] | None = None,
         make_id: MakeId = random_id,
     ) -> None:
+        """Takes its ports and bounds; `defaults` are session options that come before any update.
+
+        Raises:
+            ProtocolError: The defaults are wrong, or ask for what is not served.
+        """
         self._profile = profile
         self._ear = ear
         self._limits = limits or Limits()
         self._expires_at_s = expires_at_s
         self._config = default_config(profile)
+        if defaults is not None:
+            self._config = updated(self._config, defaults, profile, self._limits)
         self._lost: Failure | None = None
         self.session_id = make_id("sess")
         self._outbox = outbox = Outbox(make_id)
@@ -118,6 +127,15 @@ class RealtimeSession:
             self._acts[type(event)](event)
         except ProtocolError as error:
             self._outbox.error(error, event_id)
+
+    def receive_audio(self, audio: bytes, audio_format: AudioFormat) -> None:
+        """Take live audio, which comes as samples; a refusal becomes an `error` event."""
+        if self._lost is not None:
+            return
+        try:
+            self._take_audio(audio, audio_format)
+        except ProtocolError as error:
+            self._outbox.error(error, None)
 
     def receive_engine(self, event: EngineEvent) -> None:
         """Take what the engine said."""
@@ -200,11 +218,13 @@ class RealtimeSession:
     # --- the user's audio -----------------------------------------------------------------------
 
     def _append_audio(self, event: client.AudioAppend) -> None:
+        wire = self._input_format
+        self._take_audio(decode_audio(event.audio, wire, param="audio"), wire)
+
+    def _take_audio(self, audio: bytes, wire: AudioFormat) -> None:
         if "audio" not in self._profile.inputs:
             takes = " and ".join(self._profile.inputs)
             raise CapabilityError(f"{self._profile.model_id} takes {takes}, not audio.", "audio")
-        wire = self._input_format
-        audio = decode_audio(event.audio, wire, param="audio")
         if self._is_manual:
             self._input.receive(len(audio), wire)
         self._hear(self._ear.hear(audio, wire))
