@@ -20,8 +20,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from model.alias_free import CONTEXT_SAMPLES, AliasFreeSnake
+from model.alias_free_kernels import MARGIN, repeat_edges, with_margin
 from model.figures import BigVGANConfig
 
 _OUTER_KERNEL = 7
@@ -46,12 +48,21 @@ class ResidualBlock(nn.Module):
             AliasFreeSnake(channels) for _ in range(2 * len(dilations))
         )
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """`[B, C, T]` to the same shape."""
+    def forward(self, padded: Tensor) -> Tensor:
+        """`[B, C, MARGIN + T + MARGIN]`, edges repeated, to the same shape."""
         for index, (first, second) in enumerate(zip(self.convs1, self.convs2, strict=True)):
-            inner = first(self.activations[2 * index](hidden))
-            hidden = hidden + second(self.activations[2 * index + 1](inner))
-        return hidden
+            # The convolutions leave room for the margin of the activation that follows.
+            inner = convolved(first, self._activated(2 * index, padded), MARGIN)
+            repeat_edges(inner.transpose(1, 2))
+            outer = convolved(second, self._activated(2 * index + 1, inner), MARGIN)
+            padded = outer.add_(padded)
+            repeat_edges(padded.transpose(1, 2))
+        return padded
+
+    def _activated(self, index: int, padded: Tensor) -> Tensor:
+        activation = self.activations[index]
+        assert isinstance(activation, AliasFreeSnake)
+        return activation.inside(padded)
 
 
 @dataclass(slots=True)
@@ -120,14 +131,17 @@ class BigVGAN(nn.Module):
         Returns:
             `[B, T * samples_per_frame]` in [-1, 1].
         """
-        hidden = self.conv_pre(rescale(mel))
+        hidden = convolved(self.conv_pre, time_major(rescale(mel)))
         kernels = len(self.config.resblock_kernel_sizes)
         for stage, up in enumerate(self.ups):
             assert isinstance(up, nn.ModuleList)
-            hidden = up[0](hidden)
-            blocks = self.resblocks[stage * kernels : (stage + 1) * kernels]
-            hidden = torch.stack([block(hidden) for block in blocks]).sum(0) / kernels
-        waveform: Tensor = self.conv_post(self.activation_post(hidden))
+            padded = with_margin(upsampled(up[0], hidden).transpose(1, 2)).transpose(1, 2)
+            first, *others = self.resblocks[stage * kernels : (stage + 1) * kernels]
+            summed = first(padded)
+            for block in others:
+                summed += block(padded)
+            hidden = summed[..., MARGIN:-MARGIN] / kernels
+        waveform = convolved(self.conv_post, self.activation_post(hidden))
         return waveform.clamp(-1.0, 1.0).squeeze(1)
 
     def init_state(self) -> BigVGANState:
@@ -164,6 +178,48 @@ class BigVGAN(nn.Module):
         state.frames = state.frames[:, dropped:].clone()
         state.spoken_frames = final_frames - dropped
         return samples
+
+
+def time_major(signal: Tensor) -> Tensor:
+    """Lays `[B, C, T]` out in memory as `[B, T, C]`; axes and values stay as they were."""
+    return signal.transpose(1, 2).contiguous().transpose(1, 2)
+
+
+def convolved(conv: nn.Module, signal: Tensor, margin: int = 0) -> Tensor:
+    """Computes `conv(signal)` for time-major `[B, C, T]`, and leaves the result so.
+
+    With a margin, so many samples without a meaning stand on each side of it.
+
+    As a picture one row high: only those have a layout with the channels last, in which the
+    library's kernels reach the processor's rate for few channels too, and in which the activations
+    between the convolutions work.
+    """
+    assert isinstance(conv, nn.Conv1d)
+    padding, dilation = conv.padding[0], conv.dilation[0]
+    assert isinstance(padding, int)
+    image = F.conv2d(
+        signal[:, :, None],
+        conv.weight[:, :, None],
+        conv.bias,
+        padding=(0, padding + margin),
+        dilation=(1, dilation),
+    )
+    return image[:, :, 0]
+
+
+def upsampled(conv: nn.Module, signal: Tensor) -> Tensor:
+    """Computes `conv(signal)` likewise."""
+    assert isinstance(conv, nn.ConvTranspose1d)
+    padding, rate = conv.padding[0], conv.stride[0]
+    assert isinstance(padding, int)
+    image = F.conv_transpose2d(
+        signal[:, :, None],
+        conv.weight[:, :, None],
+        conv.bias,
+        stride=(1, rate),
+        padding=(0, padding),
+    )
+    return image[:, :, 0]
 
 
 def rescale(mel: Tensor) -> Tensor:

@@ -64,6 +64,14 @@ def test_reach_is_exactly_the_context_it_declares(activation: AliasFreeSnake) ->
     assert (int(moved.min()), int(moved.max())) == (20 - CONTEXT_SAMPLES, 20 + CONTEXT_SAMPLES)
 
 
+def test_large_angles_are_as_exact_as_float32_has_them(activation: AliasFreeSnake) -> None:
+    signal = 40 * torch.randn(1, 4, 64)
+    with torch.no_grad():
+        exact = activation.double().reference_forward(signal.double())
+        found = activation.float()(signal)
+    torch.testing.assert_close(found.double(), exact, atol=1e-4, rtol=1e-6)
+
+
 def test_bfloat16_is_computed_in_float32(activation: AliasFreeSnake) -> None:
     signal = torch.randn(1, 4, 50).bfloat16()
     with torch.no_grad():
