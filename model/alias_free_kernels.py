@@ -15,16 +15,15 @@ Uncompiled they are about as fast as the depthwise convolutions of
 """
 
 import functools
-import logging
 import math
-import shutil
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from model.compiling import OPTIONS, compiling, has_compiler
 
 TAPS = 12
 RATIO = 2
@@ -33,8 +32,6 @@ _MARGIN = TAPS // (2 * RATIO)  # positions of a half-rate signal that a filter r
 # test inside the loops, the compiler does not use vectors.
 MARGIN = 2 * _MARGIN
 _WIDER = (0, 0, MARGIN, MARGIN)  # for `F.pad`: the time axis of [B, T, C]
-
-_log = logging.getLogger("omnilive.alias_free")
 
 
 def kaiser_sinc_filter(cutoff: float, half_width: float, taps: int) -> Tensor:
@@ -79,11 +76,6 @@ _Taps = tuple[tuple[int, float], ...]
 # sin(pi r)^2 = u P(u) with u = r^2, for r within half a turn: the polynomial of this degree with
 # the smallest largest error, 6e-9; float32 itself rounds to 6e-8.
 _SQUARED_SINE = (9.86960292, -32.46958112, 42.72538482, -30.08595346, 12.9907314, -3.272947454)
-
-# A product and a sum become one instruction where the processor has it.
-_COMPILER_OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {
-    "cpp.enable_floating_point_contract_flag": "fast"
-}
 
 # What `compile_loops` has compiled in this process.
 _compiled: dict[Callable[..., Any], Callable[..., Any]] = {}
@@ -239,15 +231,12 @@ def compile_loops(*, training: bool = False) -> bool:
     Returns:
         False where there is no C++ compiler; the loops then stay as they are.
     """
-    if shutil.which("g++") is None and shutil.which("clang++") is None:
-        _log.warning("no C++ compiler found: the vocoder's activation runs uncompiled")
+    if not has_compiler("the vocoder's activation runs"):
         return False
     backward = (_halves_gradient, _snake_gradient, _input_gradient) if training else ()
     for function in (_snake, *backward):
-        _compiled[function] = torch.compile(function, options=_COMPILER_OPTIONS)
-    with warnings.catch_warnings():
-        # The compiler imports what its own authors deprecated.
-        warnings.simplefilter("ignore", DeprecationWarning)
+        _compiled[function] = torch.compile(function, options=OPTIONS)
+    with compiling():
         for batch in (1, 2):  # one row and several are two programs to the compiler
             with torch.inference_mode(not training):
                 _compile_at(batch, training=training)

@@ -11,7 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model import single_rows
+from model.compiling import has_compiler
 from model.config import DecoderConfig
+from model.single_rows import PackedLayer
 
 
 class Attend(Protocol):
@@ -52,6 +55,20 @@ class RMSNorm(nn.Module):
         """Norms x [..., width]."""
         # Under autocast x is narrower than the weight, and only like dtypes take the fused path.
         return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+
+
+class Projection(nn.Linear):
+    """A linear layer that decode steps go through, which can keep a narrow copy for them."""
+
+    def __init__(self, width: int, out_width: int, *, bias: bool = True) -> None:
+        super().__init__(width, out_width, bias=bias)
+        self.narrow: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., width] -> [..., out_width]."""
+        if self.narrow is not None and single_rows.takes(x):
+            return single_rows.project(x, self.narrow, self.bias)
+        return super().forward(x)
 
 
 class Rotary:
@@ -152,12 +169,33 @@ class DecoderLayer(nn.Module):
         self.mlp = SwiGLU(config)
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.packed: PackedLayer | None = None
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
         """Takes and gives [B, T, D]."""
+        if self.packed is not None and x.shape[1] == 1 and single_rows.takes(x):
+            attended = attend(self.self_attn.layer, *self.packed.attention_inputs(x, angles))
+            return self.packed.output(x, attended)
         x = x + self.self_attn(self.input_layernorm(x), angles, attend)
         out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
         return out
+
+    def pack(self) -> PackedLayer:
+        """A copy of the weights for single rows."""
+        attention, mlp = self.self_attn, self.mlp
+        qkv = attention.q_proj, attention.k_proj, attention.v_proj
+        return PackedLayer(
+            head_dim=attention.head_dim,
+            kv_heads=attention.k_proj.out_features // attention.head_dim,
+            eps=self.input_layernorm.eps,
+            norm=self.input_layernorm.weight,
+            qkv=torch.cat([part.weight for part in qkv]).bfloat16(),
+            qkv_bias=torch.cat([part.bias for part in qkv]),
+            out=attention.o_proj.weight.bfloat16(),
+            second_norm=self.post_attention_layernorm.weight,
+            gate_up=torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)).bfloat16(),
+            down=mlp.down_proj.weight.bfloat16(),
+        )
 
 
 class Decoder(nn.Module):
@@ -198,3 +236,38 @@ class Decoder(nn.Module):
             x = layer(x, angles, attend)
         out: Tensor = self.norm(x)
         return out
+
+
+def step_matrices(network: nn.Module) -> list[Tensor]:
+    """The matrices of a network that its decode steps read: its layers' and its projections'."""
+    layers = [module for module in network.modules() if isinstance(module, DecoderLayer)]
+    linear = [part for layer in layers for part in layer.modules() if isinstance(part, nn.Linear)]
+    projections = [module for module in network.modules() if isinstance(module, Projection)]
+    return [part.weight for part in (*linear, *projections)]
+
+
+@torch.no_grad()
+def round_for_steps(network: nn.Module) -> None:
+    """Rounds those matrices to what bfloat16 can hold, so that `pack_for_steps` can pack them."""
+    for weight in step_matrices(network):
+        weight.copy_(single_rows.rounded(weight))
+
+
+@torch.no_grad()
+def pack_for_steps(network: nn.Module) -> bool:
+    """Keeps a bfloat16 copy of those matrices for decode steps of few rows (`model.single_rows`).
+
+    Returns:
+        False if there is no compiler, they are not float32, or bfloat16 would change them; nothing
+        is packed then.
+    """
+    if not has_compiler("decode steps run"):
+        return False
+    if not all(single_rows.is_rounded(weight) for weight in step_matrices(network)):
+        return False
+    for module in network.modules():
+        if isinstance(module, DecoderLayer):
+            module.packed = module.pack()
+        elif isinstance(module, Projection):
+            module.narrow = module.weight.bfloat16()
+    return True

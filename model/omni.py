@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from model.config import OmniConfig
 from model.errors import CheckpointError, ConfigError, InputError
 from model.gguf_weights import DELTA_PREFIX, thinker_decoder
+from model.layers import round_for_steps
 from model.markers import check_markers
 from model.precision import cpu_multiplies_bf16
 from model.talker import FeedVectors, Talker, TalkerFeed
@@ -133,7 +134,8 @@ def load_checkpoint(
     Args:
         path_or_hub_id: a directory or owner/name; None is the embedded omni-mini.
         device: "cpu", "cuda" or "cuda:N".
-        dtype: of Thinker and Talker; "auto" is bfloat16 where the hardware multiplies it.
+        dtype: of Thinker and Talker; "auto" is bfloat16 where the hardware multiplies it, and
+            elsewhere float32 with the matrices of their decode steps rounded to bfloat16.
         progress: told how far it is.
 
     Raises:
@@ -159,6 +161,9 @@ def load_checkpoint(
         )
     if networks.talker.spelling is not None:
         networks.talker.spelling.learn_letters(tokenizer)
+    if dtype == "auto" and chosen is torch.float32:
+        # The same weights on every machine; what they are multiplied with is float32 here.
+        round_for_steps(networks)
     name = EMBEDDED_NAME if path_or_hub_id is None else str(path_or_hub_id)
     _log.info("loaded %s as %s on %s", name, chosen, place)
     return OmniModel(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from model.config import OmniConfig, TalkerConfig
 from model.kv_cache import KVCache
-from model.layers import Attend, Decoder, attend_causally
+from model.layers import Attend, Decoder, Projection, attend_causally
 from model.spelling import Spelling
 
 
@@ -30,9 +30,9 @@ class Talker(nn.Module):
         super().__init__()
         self.config = config
         self.spelling = spelling
-        self.thinker_to_talker_proj = nn.Linear(config.embedding_size, config.decoder.hidden_size)
+        self.thinker_to_talker_proj = Projection(config.embedding_size, config.decoder.hidden_size)
         self.model = Decoder(config.decoder, config.embedding_size)
-        self.codec_head = nn.Linear(
+        self.codec_head = Projection(
             config.decoder.hidden_size, config.decoder.vocab_size, bias=False
         )
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from model.audio_encoder import AudioEncoder
 from model.config import ThinkerConfig
 from model.kv_cache import KVCache
-from model.layers import Attend, Decoder
+from model.layers import Attend, Decoder, Projection
 from model.vision_encoder import VisionEncoder
 
 
@@ -41,7 +41,7 @@ class Thinker(nn.Module):
         self.audio_tower = AudioEncoder(config.audio)
         self.visual = VisionEncoder(config.vision) if config.vision is not None else None
         self.model = Decoder(config.text)
-        self.lm_head = nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
+        self.lm_head = Projection(config.text.hidden_size, config.text.vocab_size, bias=False)
         if config.text.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
 

@@ -19,6 +19,7 @@ import zmq
 
 from model.alias_free_kernels import compile_loops
 from model.errors import ModelError
+from model.layers import pack_for_steps
 from model.omni import load_checkpoint
 from streaming.engine.engine import Engine
 from streaming.engine.messages import Command, EngineFault, EngineLoading, Event, Shutdown
@@ -59,6 +60,8 @@ class Worker:
         if model.device.type == "cpu":
             self.send(EngineLoading(stage="compiling the vocoder's loops"))
             compile_loops()
+            pack_for_steps(model.thinker)
+            pack_for_steps(model.talker)
         self.send(EngineLoading(stage="warming up"))
         engine = Engine(model, settings)
         warm_up(engine)
