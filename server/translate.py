@@ -11,6 +11,8 @@ from streaming.protocol import engine_events as heard
 
 # The engine's word for "before everything else" where an item belongs behind another.
 FRONT = "root"
+# Between a conversation's name and that of a response beside it.
+ASIDE = "/"
 
 
 def to_engine(command: said.Command, conversation_id: str) -> engine.Command:
@@ -34,8 +36,10 @@ def to_engine(command: said.Command, conversation_id: str) -> engine.Command:
             return engine.TruncateItem(
                 conversation_id=conversation_id, item_id=item, audio_end_ms=end_ms
             )
-        case said.UpdateInstructions(instructions=text):
-            return engine.UpdateInstructions(conversation_id=conversation_id, instructions=text)
+        case said.UpdateInstructions(instructions=text, tools=tools):
+            return engine.UpdateInstructions(
+                conversation_id=conversation_id, instructions=text, tools=tools
+            )
         case said.CancelResponse(response_id=response, heard_ms=heard_ms):
             return engine.CancelResponse(
                 conversation_id=conversation_id, response_id=response, heard_ms=heard_ms
@@ -44,6 +48,27 @@ def to_engine(command: said.Command, conversation_id: str) -> engine.Command:
             return _add_item(command, conversation_id)
         case said.StartResponse():
             return _respond(command, conversation_id)
+        case said.OpenAside(response_id=response):
+            return engine.OpenConversation(
+                conversation_id=aside_of(conversation_id, response),
+                instructions=command.instructions,
+                tools=command.tools,
+                voice=command.voice,
+                parent_id=conversation_id,
+                copies_items=command.copies_items,
+            )
+        case said.Aside(response_id=response, command=inner):
+            return _aside(inner, aside_of(conversation_id, response), conversation_id)
+
+
+def aside_of(conversation_id: str, response_id: str) -> str:
+    """Returns the engine's name of the second conversation of a response."""
+    return f"{conversation_id}{ASIDE}{response_id}"
+
+
+def response_aside(conversation_id: str) -> str | None:
+    """Returns the response that has this conversation to itself; None if it is a session's."""
+    return conversation_id.partition(ASIDE)[2] or None
 
 
 def to_protocol(message: engine.Event) -> heard.EngineEvent | None:
@@ -55,6 +80,21 @@ def to_protocol(message: engine.Event) -> heard.EngineEvent | None:
             return heard.ReplyAudio(response_id=response, pcm=pcm)
         case engine.ResponseDone():
             return _reply_done(message)
+        case engine.ToolCallDelta():
+            return heard.ReplyCall(
+                response_id=message.response_id,
+                item_id=message.item_id,
+                name=message.name,
+                arguments=message.arguments,
+            )
+        case engine.ToolCallDone():
+            return heard.ReplyCallDone(
+                response_id=message.response_id,
+                item_id=message.item_id,
+                name=message.name,
+                arguments=message.arguments,
+                complete=message.complete,
+            )
         case engine.InputTranscript(item_id=item, text=text):
             return heard.InputTranscript(item_id=item, text=text)
         case engine.TranscriptFailed(item_id=item, code=code, message=text):
@@ -69,13 +109,23 @@ def to_protocol(message: engine.Event) -> heard.EngineEvent | None:
             return None
 
 
+def _aside(
+    command: said.CreateItem | said.CopyItem | said.StartResponse | said.CancelResponse,
+    conversation_id: str,
+    parent_id: str,
+) -> engine.Command:
+    if isinstance(command, said.CopyItem):
+        return engine.CopyItem(
+            conversation_id=conversation_id,
+            item_id=command.item_id,
+            source_id=parent_id,
+            source_item_id=command.source_item_id,
+        )
+    return to_engine(command, conversation_id)
+
+
 def _add_item(command: said.CreateItem, conversation_id: str) -> engine.AddItem:
-    parts = tuple(
-        engine.TextPart(text=part.text)
-        if isinstance(part, said.TextPart)
-        else engine.AudioPart(pcm=part.pcm)
-        for part in command.parts
-    )
+    parts = tuple(map(_part, command.parts))
     return engine.AddItem(
         conversation_id=conversation_id,
         item_id=command.item_id,
@@ -94,7 +144,22 @@ def _respond(command: said.StartResponse, conversation_id: str) -> engine.Respon
         max_output_tokens=command.max_output_tokens,
         instructions=command.instructions,
         voice=command.voice,
+        tools=command.tools,
+        tool_choice=command.tool_choice,
+        function=command.function,
     )
+
+
+def _part(part: said.Part) -> engine.Part:
+    match part:
+        case said.TextPart(text=text):
+            return engine.TextPart(text=text)
+        case said.AudioPart(pcm=pcm):
+            return engine.AudioPart(pcm=pcm)
+        case said.ToolCallPart(name=name, arguments=arguments):
+            return engine.ToolCallPart(name=name, arguments=arguments)
+        case said.ToolResultPart(output=output):
+            return engine.ToolResultPart(output=output)
 
 
 def _reply_done(message: engine.ResponseDone) -> heard.ReplyDone:

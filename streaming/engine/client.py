@@ -98,10 +98,16 @@ class EngineClient:
         """The engine process of this moment, if there is one."""
         return None if self._link is None else self._link.process_id
 
-    def subscribe(self, conversation_id: str) -> asyncio.Queue[Event]:
-        """Returns the bounded queue on which everything about this conversation will come."""
+    def subscribe(
+        self, conversation_id: str, queue: asyncio.Queue[Event] | None = None
+    ) -> asyncio.Queue[Event]:
+        """Returns the bounded queue on which everything about this conversation will come.
+
+        Another conversation's `queue` may be given, to hear of both in one order.
+        """
         assert conversation_id not in self._queues, f"{conversation_id} is subscribed already"
-        queue: asyncio.Queue[Event] = asyncio.Queue(self._settings.queue_messages)
+        if queue is None:
+            queue = asyncio.Queue(self._settings.queue_messages)
         self._queues[conversation_id] = queue
         if self.ready is None:
             self._lose(conversation_id, "engine_gone", "the engine is not ready")
@@ -194,9 +200,10 @@ class EngineClient:
             queue.put_nowait(message)
         except asyncio.QueueFull:
             limit = self._settings.queue_messages
-            self._lose(name, "slow_consumer", f"{limit} messages were waiting to be read")
-            if self._link is not None:
-                self._link.post(CloseConversation(conversation_id=name))
+            for sharer in [other for other, shared in self._queues.items() if shared is queue]:
+                self._lose(sharer, "slow_consumer", f"{limit} messages were waiting to be read")
+                if self._link is not None:
+                    self._link.post(CloseConversation(conversation_id=sharer))
         else:
             if isinstance(message, EngineFault) and message.fatal:
                 del self._queues[name]

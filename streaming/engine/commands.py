@@ -6,7 +6,9 @@ how a refusal is told. Does not run a network: it only makes work for the loop.
 
 from __future__ import annotations
 
-from streaming.engine.conversation import MAX_DEFERRED, Conversation
+from typing import TypeVar
+
+from streaming.engine.conversation import MAX_ASIDES, MAX_DEFERRED, Conversation
 from streaming.engine.ground import Ground
 from streaming.engine.hearing import Hearing, Listener, Phase, samples_of
 from streaming.engine.messages import (
@@ -17,6 +19,7 @@ from streaming.engine.messages import (
     Command,
     ConversationOpened,
     ConversationRefused,
+    CopyItem,
     DeleteItem,
     EngineFault,
     OfConversation,
@@ -37,8 +40,16 @@ from streaming.engine.messages import (
 from streaming.engine.refusals import refusal
 from streaming.engine.replies import Replies
 from streaming.engine.scheduler import Scheduler
-from streaming.engine.timeline import Item, Piece, Timeline
-from streaming.errors import BadPartError, ConversationError, ItemStateError, RefusedError
+from streaming.engine.timeline import Item, Timeline
+from streaming.errors import (
+    BadPartError,
+    ConversationError,
+    ItemStateError,
+    RefusedError,
+    UnknownItemError,
+)
+
+T = TypeVar("T")
 
 # How soon the part block should be in the cache when silence has begun, and a whole block while
 # the user speaks.
@@ -119,27 +130,67 @@ class Commands:
             if name in self._conversations:
                 code = "duplicate"
                 raise RefusedError(f"conversation {name!r} is open already")
-            voice = command.voice or self._voices[0]
+            if command.parent_id is not None and command.parent_id not in self._conversations:
+                code = "unknown_conversation"
+                raise RefusedError(f"conversation {command.parent_id!r} is not open")
+            voice = command.voice or self._parents(command, "voice", self._voices[0])
             if voice not in self._voices:
                 code = "unknown_voice"
                 raise RefusedError(f"no voice {voice!r}; voices: {', '.join(self._voices)}")
-            self._scheduler.admit(len(self._conversations))
-            system = self._system(command.instructions)
-            timeline = Timeline(
-                system, self._template.answer_open, capacity_tokens=self._memory.capacity_tokens
-            )
-            self._conversations[name] = Conversation(
-                conversation_id=name,
-                slot=self._memory.take(),
-                voice=voice,
-                system=system,
-                timeline=timeline,
-                due_s=self._clock() + BLOCK_TARGET_S,
-            )
+            self._admit(command)
+            self._conversations[name] = self._new(command, voice)
         except RefusedError as error:
             self._emit(ConversationRefused(conversation_id=name, code=code, message=str(error)))
         else:
             self._emit(ConversationOpened(conversation_id=name))
+
+    def _admit(self, command: OpenConversation) -> None:
+        """Raises RefusedError if there is no slot of its kind left."""
+        asides = sum(c.is_aside for c in self._conversations.values())
+        if command.parent_id is None:
+            self._scheduler.admit(len(self._conversations) - asides)
+        elif asides >= MAX_ASIDES:
+            raise RefusedError(
+                f"{MAX_ASIDES} responses outside their conversation are in progress in this engine "
+                "(max_asides); try later"
+            )
+
+    def _parents(self, command: OpenConversation, name: str, default: T) -> T:
+        """What the parent of a new conversation has, or `default` if there is none."""
+        if command.parent_id is None:
+            return default
+        value: T = getattr(self._conversations[command.parent_id], name)
+        return value
+
+    def _new(self, command: OpenConversation, voice: str) -> Conversation:
+        """Makes a conversation of its own or its parent's instructions, tools and items.
+
+        Raises:
+            RefusedError: They do not fit into the context.
+        """
+        instructions, tools = command.instructions, command.tools
+        if instructions is None:
+            instructions = self._parents(command, "instructions", self._extras.system_prompt)
+        if tools is None:
+            tools = self._parents(command, "tools", ())
+        system = self._template.system(instructions, tools)
+        timeline = Timeline(
+            system, self._template.answer_open, capacity_tokens=self._memory.capacity_tokens
+        )
+        if command.copies_items and command.parent_id is not None:
+            for item in self._conversations[command.parent_id].timeline.complete_items():
+                timeline.insert(item)
+        return Conversation(
+            conversation_id=command.conversation_id,
+            slot=self._memory.take(),
+            voice=voice,
+            instructions=instructions,
+            tools=tools,
+            system=system,
+            timeline=timeline,
+            is_aside=command.parent_id is not None,
+            due_s=self._clock() + BLOCK_TARGET_S,
+        )
 
     def _apply_to(self, conversation: Conversation, command: OfConversation) -> None:
         try:
@@ -187,14 +238,18 @@ class Commands:
                 self._delete(conversation, item_id)
             case AddItem():
                 self._add(conversation, command)
+            case CopyItem():
+                self._copy(conversation, command)
             case DeleteItem(item_id=item_id):
                 self._delete(conversation, item_id)
             case TruncateItem(item_id=item_id, audio_end_ms=end_ms):
                 self._replies.truncate(conversation, item_id, end_ms)
-            case UpdateInstructions(instructions=text):
-                system = self._system(text)
+            case UpdateInstructions(instructions=told, tools=tools):
+                instructions = self._instructions(told)
+                system = self._template.system(instructions, tools)
                 self._cut(conversation, conversation.timeline.set_system(system))
                 conversation.system = system
+                conversation.instructions, conversation.tools = instructions, tools
             case Respond():
                 self._replies.begin(conversation, command)
             case CancelResponse():
@@ -205,23 +260,37 @@ class Commands:
     def _add(self, conversation: Conversation, command: AddItem) -> None:
         """Adds a typed item at once, or a spoken one for the listener to encode."""
         spoken = [part for part in command.parts if isinstance(part, AudioPart)]
-        texts = [part.text for part in command.parts if isinstance(part, TextPart)]
+        written = [part for part in command.parts if not isinstance(part, AudioPart)]
+        heard = [part for part in command.parts if isinstance(part, AudioPart | TextPart)]
         if spoken and command.role != "user":
             raise BadPartError(f"sound in an item of role {command.role!r}; only users speak here")
         for part in spoken:
             samples_of(part.pcm)
+        if spoken and len(heard) != len(command.parts):
+            raise BadPartError("sound and a function's call or result are two items")
         if spoken:
             item = Item(command.item_id, "user", [self._template.user_open], complete=False)
         else:
-            item = Item(command.item_id, command.role, self._template.typed(command.role, texts))
+            item = Item(
+                command.item_id, command.role, self._template.written(command.role, written)
+            )
         timeline = conversation.timeline
         self._cut(conversation, timeline.insert(item, command.previous_item_id))
         if spoken:
             try:
-                self._listener.start_parts(conversation, item, command.parts)
+                self._listener.start_parts(conversation, item, heard)
             except RefusedError:
                 self._delete(conversation, item.item_id)
                 raise
+
+    def _copy(self, conversation: Conversation, command: CopyItem) -> None:
+        source = self._conversations.get(command.source_id)
+        if source is None:
+            raise UnknownItemError(f"conversation {command.source_id!r} is not open")
+        item = source.timeline.item(command.source_item_id)
+        if not item.complete:
+            raise ItemStateError(f"item {command.source_item_id!r} is not complete")
+        self._cut(conversation, conversation.timeline.insert(item.copy(command.item_id)))
 
     def _delete(self, conversation: Conversation, item_id: str) -> None:
         self._cut(conversation, conversation.timeline.remove(item_id))
@@ -249,10 +318,8 @@ class Commands:
         conversation.timeline.item(command.item_id)
         conversation.transcribe.append(command)
 
-    def _system(self, instructions: str | None) -> Piece:
-        return self._template.system(
-            self._extras.system_prompt if instructions is None else instructions
-        )
+    def _instructions(self, told: str | None) -> str:
+        return self._extras.system_prompt if told is None else told
 
     def _heard(self, conversation: Conversation, item_id: str) -> Hearing:
         conversation.timeline.item(item_id)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Edits that a running reply holds back; more than these are refused.
 MAX_DEFERRED = 64
+# Conversations beside others, each for one response; they have slots of their own.
+MAX_ASIDES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,11 @@ class Conversation:
         conversation_id: the gateway's name for it.
         slot: its row in the caches of Thinker and Talker.
         voice: the voice of its replies.
+        instructions: what its system message says, without the tools.
+        tools: JSON texts of the functions that its replies may call.
         system: its system message, kept while a reply is given under another one.
         timeline: what its cache should hold.
+        is_aside: it stands beside another, for one response that is no part of that.
         hearing: spoken items on their way in, by item id.
         reply: the reply under way.
         given: replies that ended, by item id.
@@ -55,8 +60,11 @@ class Conversation:
     conversation_id: str
     slot: int
     voice: str
+    instructions: str
+    tools: tuple[str, ...]
     system: Piece
     timeline: Timeline
+    is_aside: bool = False
     hearing: dict[str, Hearing] = field(default_factory=dict)
     reply: Reply | None = None
     given: dict[str, Given] = field(default_factory=dict)

@@ -20,7 +20,7 @@ from model.omni import OmniModel
 from streaming.engine.agenda import Agenda
 from streaming.engine.clock import Clock, monotonic_s
 from streaming.engine.commands import Commands
-from streaming.engine.conversation import Conversation
+from streaming.engine.conversation import MAX_ASIDES, Conversation
 from streaming.engine.decoding import Decoding
 from streaming.engine.ground import Ground
 from streaming.engine.hearing import Listener
@@ -185,6 +185,7 @@ class Engine:
         if reply is None:
             return
         reply.note(stage, busy_s, self._clock())
+        self._replies.tell_calls(conversation)
         if not reply.ended:
             return
         if reply.was_cut_short:
@@ -238,7 +239,7 @@ def _memory(model: OmniModel, settings: EngineSettings, max_codes: int) -> Memor
     # Two positions open a reply's speech.
     return Memory(
         model,
-        slots=settings.max_conversations,
+        slots=settings.max_conversations + MAX_ASIDES,
         capacity_tokens=context,
         speech_codes=max_codes + 2,
     )

@@ -16,6 +16,7 @@ from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
 Modality = Literal["text", "audio"]
+ToolChoice = Literal["auto", "none", "required"]
 ResponseStatus = Literal["completed", "cancelled", "incomplete", "failed"]
 
 INPUT_SAMPLE_RATE_HZ = 16_000
@@ -33,6 +34,24 @@ class AudioPart:
     """Spoken content of an item, whole; `pcm` is float32 LE, 16 kHz, mono."""
 
     pcm: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCallPart:
+    """A function call in an assistant's item; `arguments` is JSON."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolResultPart:
+    """What a function gave back, in a user's item."""
+
+    output: str
+
+
+Part = TextPart | AudioPart | ToolCallPart | ToolResultPart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,11 +83,16 @@ class OpenConversation(OfConversation):
     """Asks for a slot; answered by `ConversationOpened` or `ConversationRefused`.
 
     `instructions` None means the checkpoint's own system prompt, "" none at all; `voice` None its
-    first voice.
+    first voice. `tools` are the JSON texts of the functions that replies may call. With
+    `parent_id` all three come from that conversation where they are None, and with `copies_items`
+    its complete items too; from then on the two are strangers.
     """
 
     instructions: str | None = None
+    tools: tuple[str, ...] | None = None
     voice: str | None = None
+    parent_id: str | None = None
+    copies_items: bool = False
     modalities: tuple[Modality, ...] = ("audio",)
 
 
@@ -104,8 +128,16 @@ class AddItem(OfItem):
     """Adds a complete item; `previous_item_id` None appends, `"root"` puts it first."""
 
     role: Role
-    parts: tuple[TextPart | AudioPart, ...]
+    parts: tuple[Part, ...]
     previous_item_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CopyItem(OfItem):
+    """Appends what item `source_item_id` of conversation `source_id` holds."""
+
+    source_id: str
+    source_item_id: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,18 +156,20 @@ class TruncateItem(OfItem):
 class UpdateInstructions(OfConversation):
     """Replaces the system prompt; the whole conversation is prefilled again behind it.
 
-    None brings the checkpoint's own back, "" leaves the conversation without one.
+    `instructions` None bring the checkpoint's own back, "" are none; `tools` are told in it too.
     """
 
     instructions: str | None
+    tools: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Respond(OfResponse):
     """Starts a reply that will be item `item_id`; ended by exactly one `ResponseDone`.
 
-    `max_output_tokens` counts Thinker tokens; `instructions` replace the system prompt and `voice`
-    the conversation's voice for this reply alone.
+    `max_output_tokens` counts Thinker tokens. `instructions`, `tools` and `voice` replace the
+    conversation's for this reply alone. `tool_choice` "required" makes the reply begin with a call,
+    of `function` if one is named; "none" leaves the tools out.
     """
 
     item_id: str
@@ -143,6 +177,9 @@ class Respond(OfResponse):
     max_output_tokens: int | None = None
     instructions: str | None = None
     voice: str | None = None
+    tools: tuple[str, ...] | None = None
+    tool_choice: ToolChoice = "auto"
+    function: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,6 +270,25 @@ class AudioDelta(OfResponse):
     """More speech of a reply; int16 LE mono."""
 
     pcm: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCallDelta(OfResponse):
+    """More of the `arguments` (JSON) of a function call, which will be item `item_id`."""
+
+    item_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCallDone(OfResponse):
+    """A function call is over; one that is not `complete` was broken off, and is no history."""
+
+    item_id: str
+    name: str
+    arguments: str
+    complete: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -333,6 +389,7 @@ Command = (
     | UserAudioStop
     | UserAudioDrop
     | AddItem
+    | CopyItem
     | DeleteItem
     | TruncateItem
     | UpdateInstructions
@@ -351,6 +408,8 @@ Event = (
     | ConversationRefused
     | TextDelta
     | AudioDelta
+    | ToolCallDelta
+    | ToolCallDone
     | ResponseDone
     | InputTranscript
     | TranscriptFailed

@@ -140,8 +140,7 @@ class Reader:
             # The cache holds the token already: here the timeline and the Talker learn of it.
             conversation.timeline.extend(reply.item, [Piece((reply.tokens[-1],))])
             self._memory.tell_later(conversation.slot, vector)
-            if reply.speech is not None:
-                reply.speech.push(vector)
+            reply.push(vector)
             conversation.last_hidden = (self._memory.length(conversation.slot), hidden)
         if not reply.begun:
             # Only now is the whole question there: what was not yet encoded when the reply was
@@ -165,8 +164,7 @@ class Reader:
     def _end(self, conversation: Conversation, reply: Reply) -> None:
         reply.thinker_ended = True
         self._say(conversation, reply, reply.text.flush())
-        if reply.speech is not None:
-            reply.speech.finish()
+        reply.finish_speech()
 
     def _say(self, conversation: Conversation, reply: Reply, text: str) -> None:
         if text:

@@ -10,20 +10,26 @@ import zlib
 
 from model.sampling import Sampler
 from streaming.engine.conversation import Conversation, Given
+from streaming.engine.forced import ForcedSampler
 from streaming.engine.ground import Ground
 from streaming.engine.hearing import Phase
 from streaming.engine.messages import (
+    EngineFault,
     ItemTruncated,
     Respond,
     ResponseDone,
     ResponseError,
     ResponseStatus,
+    ToolCallDelta,
+    ToolCallDone,
+    ToolCallPart,
     Usage,
 )
 from streaming.engine.reading import reply_of
 from streaming.engine.reply import Marks, Reply
 from streaming.engine.speaking import begin_speech
 from streaming.engine.timeline import Item
+from streaming.engine.tool_calls import CallDone, CallEvent, opening_text
 from streaming.errors import ItemStateError, RefusedError
 
 
@@ -59,7 +65,8 @@ class Replies:
         voice = asked.voice or conversation.voice
         if voice not in self._model.speakers:
             raise RefusedError(f"no voice {voice!r}; voices: {', '.join(self._model.speakers)}")
-        item, room = self._open_answer(conversation, asked)
+        tools, own_system = self._tools(conversation, asked)
+        item, room = self._open_answer(conversation, asked, tools, own_system)
         seed = self._seed ^ zlib.crc32(asked.response_id.encode())
         conversation.reply = Reply(
             response_id=asked.response_id,
@@ -69,32 +76,54 @@ class Replies:
             else None,
             max_tokens=min(room, asked.max_output_tokens or room),
             marks=Marks(asked_s=self._clock()),
-            text=self._template.words(),
-            sampler=Sampler(
-                self._model.config.omnilive.thinker_sampling,
-                vocab_size=self._model.config.thinker.text.vocab_size,
-                seed=seed,
-                seen=conversation.timeline.ids(),
-            ),
+            text=self._template.words(calls=bool(tools)),
+            sampler=self._sampler(conversation, asked, seed),
             cached_tokens=self._memory.length(conversation.slot),
             close_tokens=len(self._template.answer_close),
-            own_instructions=asked.instructions is not None,
+            own_system=own_system,
         )
 
-    def _open_answer(self, conversation: Conversation, asked: Respond) -> tuple[Item, int]:
+    def _tools(self, conversation: Conversation, asked: Respond) -> tuple[tuple[str, ...], bool]:
+        """Returns the tools of a reply, and whether its system message is one of its own."""
+        tools = conversation.tools if asked.tools is None else asked.tools
+        if asked.tool_choice == "none":
+            tools = ()
+        return tools, asked.instructions is not None or tools != conversation.tools
+
+    def _sampler(self, conversation: Conversation, asked: Respond, seed: int) -> ForcedSampler:
+        first: list[int] = []
+        if asked.tool_choice == "required":
+            first = self._template.tokens(opening_text(asked.function))
+        sampler = Sampler(
+            self._model.config.omnilive.thinker_sampling,
+            vocab_size=self._model.config.thinker.text.vocab_size,
+            seed=seed,
+            seen=conversation.timeline.ids(),
+        )
+        return ForcedSampler(sampler, first)
+
+    def _open_answer(
+        self,
+        conversation: Conversation,
+        asked: Respond,
+        tools: tuple[str, ...],
+        own_system: bool,
+    ) -> tuple[Item, int]:
         """Puts the answer's item into the timeline -> the item, and how many tokens it may have."""
         timeline = conversation.timeline
         item = timeline.begin_answer(asked.item_id)
         try:
-            if asked.instructions is not None:
-                system = self._template.system(asked.instructions)
+            if own_system:
+                told = asked.instructions
+                instructions = conversation.instructions if told is None else told
+                system = self._template.system(instructions, tools)
                 self._memory.cut(conversation.slot, timeline.set_system(system))
             room = timeline.room - len(self._template.answer_close)
             if room < 1:
                 raise RefusedError(f"the context of {self._memory.capacity_tokens} tokens is full")
         except RefusedError:
             self._memory.cut(conversation.slot, timeline.remove(asked.item_id))
-            self._restore_system(conversation, asked.instructions is not None)
+            self._restore_system(conversation, own_system)
             raise
         return item, room
 
@@ -119,20 +148,23 @@ class Replies:
             kept_tokens: how many of its tokens history keeps; None for all.
         """
         reply = reply_of(conversation)
+        reply.text.flush()  # a call that is broken off here is told as one
+        self.tell_calls(conversation)
         usage = self._usage(conversation, reply)
         conversation.reply = None
         self._memory.forget_speech(conversation.slot)
         reply.item.complete = True
         conversation.given[reply.item.item_id] = Given(
             response_id=reply.response_id,
-            tokens=tuple(reply.tokens),
+            tokens=reply.text.tokens,
             heard=None if reply.speech is None else reply.speech.heard,
         )
         if status == "failed" and not reply.was_sent:
             self._forget(conversation, reply.item.item_id)
         else:
             self._keep(conversation, reply.item.item_id, kept_tokens)
-        self._restore_system(conversation, reply.own_instructions)
+            self._keep_calls(conversation, reply)
+        self._restore_system(conversation, reply.own_system)
         self._emit(
             ResponseDone(
                 conversation_id=conversation.conversation_id,
@@ -177,6 +209,45 @@ class Replies:
         cut = timeline.rewrite(timeline.item(item_id), self._template.answer(tokens))
         self._memory.cut(conversation.slot, cut)
 
+    def _keep_calls(self, conversation: Conversation, reply: Reply) -> None:
+        """Fills the items of a reply's calls; one that was broken off stays empty.
+
+        A call takes a few tokens more as a message than it took in the reply: one that has no room
+        for them is lost, and that is told.
+        """
+        timeline = conversation.timeline
+        for call in reply.text.calls:
+            item_id = call_item_id(reply.item.item_id, call.index)
+            if call.complete:
+                part = ToolCallPart(name=call.name, arguments=call.arguments)
+                pieces = self._template.written("assistant", [part])
+                try:
+                    cut = timeline.extend(timeline.item(item_id), pieces)
+                except RefusedError as error:
+                    self._emit(
+                        EngineFault(
+                            conversation_id=conversation.conversation_id,
+                            code=error.code,
+                            message=str(error),
+                            item_id=item_id,
+                        )
+                    )
+                else:
+                    self._memory.cut(conversation.slot, cut)
+
+    def tell_calls(self, conversation: Conversation) -> None:
+        """Tells what the reply under way has called since the last time."""
+        reply = reply_of(conversation)
+        timeline = conversation.timeline
+        for event in reply.text.call_events():
+            item_id = call_item_id(reply.item.item_id, event.index)
+            if item_id not in timeline:
+                before = call_item_id(reply.item.item_id, event.index - 1)
+                previous = before if before in timeline else reply.item.item_id
+                # What it holds is known at the reply's end; its place is needed from now on.
+                timeline.insert(Item(item_id, "assistant"), previous)
+            self._emit(_call_message(conversation.conversation_id, reply, event))
+
     def _forget(self, conversation: Conversation, item_id: str) -> None:
         del conversation.given[item_id]
         self._memory.cut(conversation.slot, conversation.timeline.remove(item_id))
@@ -205,3 +276,28 @@ class Replies:
             output_text_tokens=len(reply.tokens),
             output_audio_tokens=0 if reply.speech is None else reply.speech.heard.codes,
         )
+
+
+def call_item_id(reply_item_id: str, index: int) -> str:
+    """Returns the id of the item that a reply's call becomes."""
+    return f"{reply_item_id}_call{index}"
+
+
+def _call_message(name: str, reply: Reply, event: CallEvent) -> ToolCallDelta | ToolCallDone:
+    item_id = call_item_id(reply.item.item_id, event.index)
+    if isinstance(event, CallDone):
+        return ToolCallDone(
+            conversation_id=name,
+            response_id=reply.response_id,
+            item_id=item_id,
+            name=event.name,
+            arguments=event.arguments,
+            complete=event.complete,
+        )
+    return ToolCallDelta(
+        conversation_id=name,
+        response_id=reply.response_id,
+        item_id=item_id,
+        name=event.name,
+        arguments=event.arguments,
+    )

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 from streaming.engine.messages import StageTimings
 from streaming.engine.scheduler import Playout, Stage
 from streaming.engine.timeline import Item
+from streaming.engine.tool_calls import Where
 
 if TYPE_CHECKING:
-    from model.sampling import Sampler
+    from torch import Tensor
+
+    from streaming.engine.forced import ForcedSampler
     from streaming.engine.speaking import Speech
     from streaming.engine.words import Words
 
@@ -56,7 +59,8 @@ class Reply:
 
     `tokens` are those drawn so far, without the one that ends the turn; the last of them has not
     been through the Thinker yet. `cached_tokens` of its prompt were in the cache when it was asked
-    for, and `close_tokens` are what will stand behind it.
+    for, and `close_tokens` are what will stand behind it. `held` are vectors of tokens that may
+    begin a function call.
     """
 
     response_id: str
@@ -65,15 +69,44 @@ class Reply:
     max_tokens: int
     marks: Marks
     text: Words
-    sampler: Sampler
+    sampler: ForcedSampler
     cached_tokens: int
     close_tokens: int = 0
-    own_instructions: bool = False
+    own_system: bool = False
     tokens: list[int] = field(default_factory=list)
     begun: bool = False
     thinker_ended: bool = False
     cut_short: bool = False
     playout: Playout = field(default_factory=Playout)
+    held: list[Tensor] = field(default_factory=list)
+
+    def push(self, vector: Tensor) -> None:
+        """Has the Talker say the last token, whose Thinker vector [D] this is, if it is a word.
+
+        What may yet turn out to begin a function call waits.
+        """
+        if self.speech is None:
+            return
+        match self.text.last:
+            case Where.TEXT:
+                self._release()
+                self.speech.push(vector)
+            case Where.PERHAPS:
+                self.held.append(vector)
+            case _:
+                self.held.clear()
+
+    def finish_speech(self) -> None:
+        """The reply has no more tokens."""
+        if self.speech is not None:
+            self._release()
+            self.speech.finish()
+
+    def _release(self) -> None:
+        assert self.speech is not None
+        for vector in self.held:
+            self.speech.push(vector)
+        self.held.clear()
 
     @property
     def lead_tokens(self) -> int:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from model.chat import Chat
 from model.omni import OmniModel
-from streaming.engine.messages import Role
+from streaming.engine.messages import Role, TextPart, ToolCallPart, ToolResultPart
 from streaming.engine.timeline import Piece
+from streaming.engine.tool_calls import call_text, result_text, system_text
 from streaming.engine.words import Words
 
 
@@ -36,8 +37,9 @@ class Template:
         """What comes before the sound of a spoken message."""
         return [self.user_open, self.audio_open]
 
-    def system(self, text: str) -> Piece:
-        """A whole system message; without text there is none."""
+    def system(self, instructions: str, tools: Sequence[str] = ()) -> Piece:
+        """A whole system message; without instructions and tools there is none."""
+        text = system_text(instructions, tools)
         return Piece(tuple(self._chat.system(text)) if text else ())
 
     def text(self, text: str) -> Piece:
@@ -49,9 +51,19 @@ class Template:
         return Piece((self._audio_id,) * len(vectors), vectors)
 
     def typed(self, role: Role, texts: Sequence[str]) -> list[Piece]:
-        """A whole typed message of any role."""
+        """A whole message of any role, of texts alone."""
+        return self.written(role, [TextPart(text=text) for text in texts])
+
+    def written(
+        self, role: Role, parts: Sequence[TextPart | ToolCallPart | ToolResultPart]
+    ) -> list[Piece]:
+        """A whole message of any role without sound.
+
+        Each message stands by itself: two calls of one reply are two messages of the assistant,
+        where the published template would write both into one.
+        """
         opening, closing = self._chat.opening(role), self._chat.closing()
-        return [Piece(tuple(opening)), *map(self.text, texts), Piece(tuple(closing))]
+        return [Piece(tuple(opening)), *map(self.part, parts), Piece(tuple(closing))]
 
     def answer(self, tokens: Sequence[int]) -> list[Piece]:
         """A whole answer that the model gave; one without tokens was never said."""
@@ -63,6 +75,20 @@ class Template:
         """Token ids back to text."""
         return self._tokenizer.decode(tokens)
 
-    def words(self) -> Words:
-        """Token ids to text as they come."""
-        return Words(self._tokenizer)
+    def part(self, part: TextPart | ToolCallPart | ToolResultPart) -> Piece:
+        """A written part of a message."""
+        match part:
+            case TextPart(text=text):
+                return self.text(text)
+            case ToolCallPart(name=name, arguments=arguments):
+                return self.text(call_text(name, arguments))
+            case ToolResultPart(output=output):
+                return self.text(result_text(output))
+
+    def tokens(self, text: str) -> list[int]:
+        """The tokens of a text."""
+        return self._chat.text(text)
+
+    def words(self, *, calls: bool = False) -> Words:
+        """Token ids to text as they come, and with `calls` to function calls."""
+        return Words(self._tokenizer, calls=calls)

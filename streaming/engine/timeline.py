@@ -57,6 +57,10 @@ class Item:
     def __len__(self) -> int:
         return sum(map(len, self.pieces))
 
+    def copy(self, item_id: str | None = None) -> Item:
+        """Returns a complete item with the same pieces, which never change."""
+        return Item(item_id or self.item_id, self.role, list(self.pieces))
+
 
 class Timeline:
     """The conversation's items in order, behind the system message, before an answer's opening.
@@ -109,6 +113,10 @@ class Timeline:
             if item.item_id == item_id:
                 return item
         raise UnknownItemError(f"item {item_id!r} is not in this conversation")
+
+    def complete_items(self) -> list[Item]:
+        """Returns copies of the items that are whole, in order."""
+        return [item.copy() for item in self._items if item.complete]
 
     def __contains__(self, item_id: str) -> bool:
         return any(item.item_id == item_id for item in self._items)

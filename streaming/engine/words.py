@@ -1,31 +1,82 @@
-"""What a reply says, from the tokens that are drawn.
+"""What a reply says and calls, from the tokens that are drawn.
 
-Knows which characters each token completes and whether any were given out. Does not know sound.
+Knows which characters each token completes, which of them belong to a function call, and which
+tokens are therefore words. Does not know sound.
 """
 
 from __future__ import annotations
 
 from model.tokenizer import TextStream, Tokenizer
+from streaming.engine.tool_calls import CallDone, CallEvent, ToolCallParser, Where
 
 
 class Words:
-    """Tokens in, text out.
+    """Tokens in, text and calls out.
+
+    Args:
+        tokenizer: of the checkpoint.
+        calls: Look for function calls; without, everything is words.
 
     Attributes:
-        said: Some text was given out.
+        said: Some text or call was given out.
+        last: What the last token is: a word (TEXT), part of a call (CALL), or not known (PERHAPS).
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, calls: bool = False) -> None:
         self._stream = TextStream(tokenizer)
+        self._parser = ToolCallParser() if calls else None
+        self._tokens: list[int] = []
+        self._held: list[int] = []  # tokens of what may become the mark of a call
         self.said = False
+        self.last = Where.TEXT
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The tokens that are words."""
+        return (*self._tokens, *self._held)
+
+    @property
+    def calls(self) -> list[CallDone]:
+        """The calls that are over."""
+        return [] if self._parser is None else self._parser.calls
 
     def push(self, token: int) -> str:
-        """Takes the next token; returns the text that is certain now, perhaps none."""
-        return self._give(self._stream.push(token))
+        """Takes the next token; returns the words that are certain now, perhaps none."""
+        text = self._stream.push(token)
+        if self._parser is not None:
+            text = self._parser.push(text)
+        self.last = self._kind(text)
+        match self.last:
+            case Where.TEXT:
+                self._tokens += [*self._held, token]
+                self._held = []
+            case Where.PERHAPS:
+                self._held.append(token)
+            case _:
+                self._held = []
+        return self._give(text)
 
     def flush(self) -> str:
         """The reply has no more tokens; returns the rest."""
-        return self._give(self._stream.flush())
+        text = self._stream.flush()
+        if self._parser is not None:
+            text = self._parser.push(text) + self._parser.finish()
+        return self._give(text)
+
+    def call_events(self) -> list[CallEvent]:
+        """What was found of calls since the last time, in order."""
+        found = [] if self._parser is None else self._parser.events()
+        self.said = self.said or bool(found)
+        return found
+
+    def _kind(self, text: str) -> Where:
+        """What the token is that made the parser give `text`."""
+        if self._parser is None:
+            return Where.TEXT
+        where = self._parser.where
+        if where is Where.TEXT and self._parser.calls and not text:
+            return Where.CALL  # the end of a call, or the line break behind it
+        return where if where in (Where.TEXT, Where.PERHAPS) else Where.CALL
 
     def _give(self, text: str) -> str:
         self.said = self.said or bool(text)

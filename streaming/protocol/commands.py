@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 Modality: TypeAlias = Literal["text", "audio"]
 Role: TypeAlias = Literal["system", "user", "assistant"]
+ToolChoice: TypeAlias = Literal["auto", "none", "required"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,24 @@ class AudioPart:
     """A piece of speech inside an item; `pcm` is float32 LE, 16 kHz, mono."""
 
     pcm: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallPart:
+    """A function call of the assistant; `arguments` is JSON."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResultPart:
+    """What a function gave back."""
+
+    output: str
+
+
+Part: TypeAlias = TextPart | AudioPart | ToolCallPart | ToolResultPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +101,7 @@ class CreateItem:
     item_id: str
     previous_item_id: str | None
     role: Role
-    parts: tuple[TextPart | AudioPart, ...]
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,16 +121,21 @@ class TruncateItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateInstructions:
-    """The system message of the conversation changed."""
+    """The system message of the conversation changed; `tools` are JSON texts, told in it too.
+
+    Empty `instructions` are none: the model's own never come back by themselves.
+    """
 
     instructions: str
+    tools: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartResponse:
     """Answer the conversation as it stands; the answer becomes `item_id`.
 
-    `instructions` replace the conversation's for this response only; None keeps them.
+    `instructions` and `tools` replace the conversation's for this response only; None keeps them.
+    With the choice "required" it must call a function, the one named if there is one.
     `max_output_tokens` None means as many as the context takes.
     """
 
@@ -121,6 +145,9 @@ class StartResponse:
     voice: str | None
     instructions: str | None
     max_output_tokens: int | None
+    tools: tuple[str, ...] | None
+    tool_choice: ToolChoice
+    function: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +156,37 @@ class CancelResponse:
 
     response_id: str
     heard_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyItem:
+    """Add the same as `source_item_id` of the session's conversation; only aside."""
+
+    item_id: str
+    source_item_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAside:
+    """Open a second conversation, for the one response `response_id` that is no part of the first.
+
+    With `copies_items` it begins with all complete items of the first; its system message is the
+    first one's but for `instructions` and `tools`.
+    """
+
+    response_id: str
+    instructions: str | None
+    tools: tuple[str, ...] | None
+    voice: str | None
+    copies_items: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """Do something in the second conversation of a response; ended by its `ReplyDone`."""
+
+    response_id: str
+    command: CreateItem | CopyItem | StartResponse | CancelResponse
 
 
 Command: TypeAlias = (
@@ -144,4 +202,6 @@ Command: TypeAlias = (
     | UpdateInstructions
     | StartResponse
     | CancelResponse
+    | OpenAside
+    | Aside
 )

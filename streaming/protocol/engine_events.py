@@ -48,6 +48,30 @@ class ReplyAudio:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyCall:
+    """More of the `arguments` (JSON) of a function call, which the engine holds as `item_id`."""
+
+    response_id: str
+    item_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyCallDone:
+    """A function call is over; one that is not `complete` was broken off.
+
+    It comes for every call that was begun, before the reply's end, and carries the call whole.
+    """
+
+    response_id: str
+    item_id: str
+    name: str
+    arguments: str
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyDone:
     """A reply has ended: nothing more of it follows.
 
@@ -100,6 +124,8 @@ class EngineFault:
 EngineEvent: TypeAlias = (
     ReplyText
     | ReplyAudio
+    | ReplyCall
+    | ReplyCallDone
     | ReplyDone
     | InputTranscript
     | TranscriptFailed

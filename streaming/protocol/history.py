@@ -7,7 +7,7 @@ Commands name predecessors among both; events only among the first.
 
 from __future__ import annotations
 
-from streaming.protocol.items import Item
+from streaming.protocol.items import AnyItem, CallItem
 
 
 class History:
@@ -15,7 +15,7 @@ class History:
 
     def __init__(self) -> None:
         self._order: list[str] = []
-        self._items: dict[str, Item] = {}
+        self._items: dict[str, AnyItem] = {}
 
     def __len__(self) -> int:
         return len(self._order)
@@ -33,12 +33,12 @@ class History:
         assert item_id not in self._order, item_id
         self._order.append(item_id)
 
-    def show(self, item: Item) -> None:
+    def show(self, item: AnyItem) -> None:
         """Fill the reserved place of an item: the client is told of it now."""
         assert item.item_id in self._order, item.item_id
         self._items[item.item_id] = item
 
-    def insert(self, item: Item, after: str | None) -> None:
+    def insert(self, item: AnyItem, after: str | None) -> None:
         """Put a shown item behind `after`, which is in the history; None puts it first."""
         place = 0 if after is None else self._order.index(after) + 1
         self._order.insert(place, item.item_id)
@@ -60,9 +60,14 @@ class History:
         self._order.remove(item_id)
         self._items.pop(item_id, None)
 
-    def find(self, item_id: str) -> Item | None:
+    def find(self, item_id: str) -> AnyItem | None:
         """A shown item; None if there is none of this id."""
         return self._items.get(item_id)
+
+    def holds_call(self, call_id: str) -> bool:
+        """Whether a function call of this id was made."""
+        items = self._items.values()
+        return any(isinstance(item, CallItem) and item.call_id == call_id for item in items)
 
     def shown_before(self, item_id: str) -> str | None:
         """Id of the nearest shown item before the place of `item_id`; None if there is none."""

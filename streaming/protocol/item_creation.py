@@ -6,16 +6,30 @@ it is right.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from streaming.media.formats import AudioFormat
-from streaming.protocol.client_events import ItemCreate
-from streaming.protocol.commands import AudioPart, CreateItem, TextPart
+from streaming.protocol.client_events import ItemCreate, Object
+from streaming.protocol.commands import (
+    AudioPart,
+    CreateItem,
+    Part,
+    Role,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 from streaming.protocol.errors import CapabilityError, ProtocolError
 from streaming.protocol.history import History
 from streaming.protocol.input_buffer import BYTES_PER_MS, conversation_full
 from streaming.protocol.items import (
+    AnyItem,
+    CallItem,
     Content,
+    CreatedItem,
+    FunctionCall,
+    FunctionCallOutput,
     InputAudio,
     InputImage,
     InputText,
@@ -23,17 +37,37 @@ from streaming.protocol.items import (
     Message,
     OutputAudio,
     OutputText,
-    parsed_message,
+    ResultItem,
+    parsed_item,
 )
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.outbox import Outbox
 from streaming.protocol.ports import EarPort
+from streaming.protocol.validation import shown
 from streaming.protocol.wire_audio import decode_audio
 
 # The word with which a client says "before everything else".
 ROOT = "root"
 
-Part: TypeAlias = InputText | InputAudio | InputImage | OutputText | OutputAudio
+WirePart: TypeAlias = InputText | InputAudio | InputImage | OutputText | OutputAudio
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """An item as the client sees it, and what the engine needs for it."""
+
+    item: AnyItem
+    role: Role
+    parts: tuple[Part, ...]
+
+    def command(self, previous_item_id: str | None) -> CreateItem:
+        """What adds it to the engine's conversation."""
+        return CreateItem(
+            item_id=self.item.item_id,
+            previous_item_id=previous_item_id,
+            role=self.role,
+            parts=self.parts,
+        )
 
 
 class ItemCreation:
@@ -56,25 +90,52 @@ class ItemCreation:
         """
         if len(self._history) >= self._limits.max_items:
             raise self.full()
-        message = parsed_message(event.item)
+        created = parsed_item(event.item)
         after = self._place(event.previous_item_id)
-        item_id = self._free_id(message)
-        self._check_text(message)
-        contents, parts = [], []
-        for index, part in enumerate(message.content):
-            content, for_engine = self._part(part, wire, f"item.content[{index}]")
-            contents.append(content)
-            parts.append(for_engine)
-        item = Item(item_id=item_id, role=message.role, content=contents)
-        self._history.insert(item, after)
-        self._outbox.command(
-            CreateItem(
-                item_id=item_id, previous_item_id=after, role=message.role, parts=tuple(parts)
+        if isinstance(created, FunctionCallOutput) and not self._history.holds_call(
+            created.call_id
+        ):
+            raise ProtocolError(
+                "invalid_tool_call_id",
+                f"Tool call ID {shown(created.call_id)} not found in conversation.",
+                "item.call_id",
             )
-        )
+        made = self.made(created, wire, under="item")
+        item_id = made.item.item_id
+        self._history.insert(made.item, after)
+        self._outbox.command(made.command(after))
         previous = self._history.shown_before(item_id)
         for kind in ("conversation.item.added", "conversation.item.done"):
-            self._outbox.event(kind, item=item.wire(), previous_item_id=previous)
+            self._outbox.event(kind, item=made.item.wire(), previous_item_id=previous)
+
+    def aside(self, item: Object, wire: AudioFormat, *, under: str) -> Made:
+        """An item of a response's own input, which no history holds.
+
+        Raises:
+            ProtocolError: Anything about it is wrong.
+        """
+        return self.made(parsed_item(item, under=under), wire, under=under)
+
+    def made(self, created: CreatedItem, wire: AudioFormat, *, under: str) -> Made:
+        """The item in both its forms.
+
+        Raises:
+            ProtocolError: Its id or its content cannot be used.
+        """
+        item_id = self._free_id(created.id, f"{under}.id")
+        match created:
+            case FunctionCall(name=name, arguments=arguments, call_id=call_id):
+                self._check_text(name + arguments, f"{under}.arguments")
+                call_id = call_id or self._outbox.make_id("call")
+                call = CallItem(item_id=item_id, call_id=call_id, name=name, arguments=arguments)
+                part: Part = ToolCallPart(name=name, arguments=arguments)
+                return Made(item=call, role="assistant", parts=(part,))
+            case FunctionCallOutput(call_id=call_id, output=output):
+                self._check_text(output, f"{under}.output")
+                result = ResultItem(item_id=item_id, call_id=call_id, output=output)
+                return Made(item=result, role="user", parts=(ToolResultPart(output=output),))
+            case _:
+                return self._message(created, item_id, wire, under)
 
     def full(self) -> ProtocolError:
         """The error for one item too many."""
@@ -94,42 +155,51 @@ class ItemCreation:
             )
         return self._history.place_behind(previous_item_id)
 
-    def _free_id(self, message: Message) -> str:
-        if message.id is None:
+    def _free_id(self, item_id: str | None, param: str) -> str:
+        if item_id is None:
             return self._outbox.make_id("item")
-        if len(message.id) > self._limits.max_id_chars:
+        if len(item_id) > self._limits.max_id_chars:
             raise ProtocolError(
                 "string_above_max_length",
-                f"Invalid 'item.id': {len(message.id)} characters, expected at most "
+                f"Invalid '{param}': {len(item_id)} characters, expected at most "
                 f"{self._limits.max_id_chars} (max_id_chars).",
-                "item.id",
+                param,
             )
-        if message.id == ROOT:
+        if item_id == ROOT:
             message_text = f"Invalid value: '{ROOT}' stands for the front of the conversation."
-            raise ProtocolError("invalid_value", message_text, "item.id")
-        if message.id in self._history:
+            raise ProtocolError("invalid_value", message_text, param)
+        if item_id in self._history:
             raise ProtocolError(
                 "item_create_duplicate_item_id",
-                f"Error adding item: an item with id '{message.id}' already exists.",
-                "item.id",
+                f"Error adding item: an item with id '{item_id}' already exists.",
+                param,
             )
-        return message.id
+        return item_id
 
-    def _check_text(self, message: Message) -> None:
+    def _message(self, message: Message, item_id: str, wire: AudioFormat, under: str) -> Made:
         written = (
             part.text for part in message.content if isinstance(part, InputText | OutputText)
         )
-        chars = sum(len(text) for text in written)
-        if chars > self._limits.max_text_chars:
+        self._check_text("".join(written), f"{under}.content")
+        contents, parts = [], []
+        for index, part in enumerate(message.content):
+            content, for_engine = self._part(part, wire, f"{under}.content[{index}]")
+            contents.append(content)
+            parts.append(for_engine)
+        item = Item(item_id=item_id, role=message.role, content=contents)
+        return Made(item=item, role=message.role, parts=tuple(parts))
+
+    def _check_text(self, text: str, param: str) -> None:
+        if len(text) > self._limits.max_text_chars:
             raise ProtocolError(
                 "string_above_max_length",
-                f"Invalid 'item.content': {chars} characters of text, expected at most "
+                f"Invalid '{param}': {len(text)} characters of text, expected at most "
                 f"{self._limits.max_text_chars} (max_text_chars).",
-                "item.content",
+                param,
             )
 
     def _part(
-        self, part: Part, wire: AudioFormat, param: str
+        self, part: WirePart, wire: AudioFormat, param: str
     ) -> tuple[Content, TextPart | AudioPart]:
         match part:
             case InputText(type=kind, text=text) | OutputText(type=kind, text=text):

@@ -1,7 +1,7 @@
 """Conversation items: what a client may create, what is kept, and what is shown.
 
-Knows messages of text and speech. Function calls and their outputs are refused here until tools
-are served; images, unless the model takes them. Audio itself is not kept: the engine has it.
+Knows messages of text and speech, function calls and their outputs. Items of MCP are refused here;
+images, unless the model takes them. Audio itself is not kept: the engine has it.
 """
 
 from __future__ import annotations
@@ -62,6 +62,63 @@ class Item:
         }
 
 
+@dataclass(slots=True)
+class CallItem:
+    """A function call of the assistant; `arguments` is JSON, perhaps broken off."""
+
+    item_id: str
+    call_id: str
+    name: str
+    arguments: str = ""
+    status: ItemStatus = "completed"
+
+    @property
+    def speech(self) -> None:
+        """Nothing of it is spoken."""
+        return
+
+    def wire(self) -> Object:
+        """The item as events show it."""
+        return {
+            "id": self.item_id,
+            "object": "realtime.item",
+            "type": "function_call",
+            "status": self.status,
+            "call_id": self.call_id,
+            "name": self.name,
+            "arguments": self.arguments,
+        }
+
+
+@dataclass(slots=True)
+class ResultItem:
+    """What a function gave back for the call `call_id`."""
+
+    item_id: str
+    call_id: str
+    output: str
+    status: ItemStatus = "completed"
+
+    @property
+    def speech(self) -> None:
+        """Nothing of it is spoken."""
+        return
+
+    def wire(self) -> Object:
+        """The item as events show it."""
+        return {
+            "id": self.item_id,
+            "object": "realtime.item",
+            "type": "function_call_output",
+            "status": self.status,
+            "call_id": self.call_id,
+            "output": self.output,
+        }
+
+
+AnyItem: TypeAlias = Item | CallItem | ResultItem
+
+
 class InputText(Wire):
     """Written words for the model."""
 
@@ -100,13 +157,35 @@ class OutputAudio(Wire):
     transcript: str | None = None
 
 
-class _Message(Wire):
-    """What all messages share; `status` has no effect, as in the API."""
+class _Created(Wire):
+    """What all items share; `status` has no effect, as in the API."""
 
-    type: Literal["message"]
     id: str | None = Field(default=None, min_length=1)
     object: Literal["realtime.item"] | None = None
     status: Literal["completed", "incomplete", "in_progress"] | None = None
+
+
+class FunctionCall(_Created):
+    """A call that the assistant is to have made."""
+
+    type: Literal["function_call"]
+    name: str = Field(min_length=1, max_length=64)
+    arguments: str
+    call_id: str | None = Field(default=None, min_length=1)
+
+
+class FunctionCallOutput(_Created):
+    """What a function gave back."""
+
+    type: Literal["function_call_output"]
+    call_id: str
+    output: str
+
+
+class _Message(_Created):
+    """What all messages share."""
+
+    type: Literal["message"]
 
 
 class SystemMessage(_Message):
@@ -135,15 +214,18 @@ class AssistantMessage(_Message):
 
 
 Message: TypeAlias = SystemMessage | UserMessage | AssistantMessage
+CreatedItem: TypeAlias = Message | FunctionCall | FunctionCallOutput
 
 _MESSAGES: dict[str, type[SystemMessage] | type[UserMessage] | type[AssistantMessage]] = {
     "system": SystemMessage,
     "user": UserMessage,
     "assistant": AssistantMessage,
 }
+_FUNCTIONS: dict[str, type[FunctionCall] | type[FunctionCallOutput]] = {
+    "function_call": FunctionCall,
+    "function_call_output": FunctionCallOutput,
+}
 _NOT_SERVED = {
-    "function_call",
-    "function_call_output",
     "mcp_call",
     "mcp_list_tools",
     "mcp_approval_request",
@@ -151,21 +233,25 @@ _NOT_SERVED = {
 }
 
 
-def parsed_message(item: Object) -> Message:
-    """The message in a client's item.
+def parsed_item(item: Object, *, under: str = "item") -> CreatedItem:
+    """A client's item, which stands at the path `under` of its event.
 
     Raises:
         ProtocolError: Wrong fields, or a kind of item that is not served.
     """
     kind = item.get("type")
     if isinstance(kind, str) and kind in _NOT_SERVED:
-        raise CapabilityError(f"Items of type '{kind}' are not served; 'message' is.", "item.type")
+        message = f"Items of type '{kind}' are not served; 'message' is."
+        raise CapabilityError(message, f"{under}.type")
+    if isinstance(kind, str) and kind in _FUNCTIONS:
+        return validated(_FUNCTIONS[kind], item, under=under)
     if kind != "message":
-        raise _choice("item.type", kind, ["message"], missing="type" not in item)
+        choices = ["message", *_FUNCTIONS]
+        raise _choice(f"{under}.type", kind, choices, missing="type" not in item)
     role = item.get("role")
     if not isinstance(role, str) or role not in _MESSAGES:
-        raise _choice("item.role", role, list(_MESSAGES), missing="role" not in item)
-    return validated(_MESSAGES[role], item, under="item")
+        raise _choice(f"{under}.role", role, list(_MESSAGES), missing="role" not in item)
+    return validated(_MESSAGES[role], item, under=under)
 
 
 def _choice(param: str, value: object, choices: list[str], *, missing: bool) -> ProtocolError:

@@ -17,6 +17,8 @@ class Limits:
         max_items: Items in the conversation.
         max_text_chars: Text of one item, or of the instructions.
         max_id_chars: Length of an id that a client chooses.
+        max_responses_aside: Responses outside the conversation at the same time.
+        max_input_items: Items of one response's own input.
     """
 
     max_message_bytes: int = 15 * 1024 * 1024
@@ -26,6 +28,8 @@ class Limits:
     max_items: int = 1_000
     max_text_chars: int = 32_768
     max_id_chars: int = 512
+    max_responses_aside: int = 4
+    max_input_items: int = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

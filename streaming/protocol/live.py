@@ -95,6 +95,11 @@ class LiveSession:
         return self._session.instructions
 
     @property
+    def tools(self) -> tuple[str, ...]:
+        """The function tools now in force."""
+        return self._session.tools
+
+    @property
     def voice(self) -> str | None:
         """The voice now in force."""
         return self._session.voice
@@ -215,7 +220,7 @@ class LiveSession:
 
     def _is_of_own(self, event: Event) -> bool:
         """An item may be gone that was to be cut, and that is no news to the client."""
-        return event["type"] == "error" and event["error"]["event_id"] == self._own
+        return bool(event["type"] == "error" and event["error"]["event_id"] == self._own)
 
 
 def _is_clear(frame: str | bytes) -> bool:

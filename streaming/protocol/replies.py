@@ -1,29 +1,44 @@
 """Which response runs: one at a time, and at most one more while the last is being cancelled.
 
-Knows starting, cancelling, and what the engine says of a reply. The order of a response's own
-events is `response`'s.
+Beside it run responses aside, which are no part of the conversation. Knows starting, cancelling,
+and what the engine says of a reply. The order of a response's own events is `response`'s.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
 
-from streaming.protocol.commands import CancelResponse, DeleteItem, StartResponse
+from streaming.protocol.commands import (
+    Aside,
+    CancelResponse,
+    CopyItem,
+    DeleteItem,
+    OpenAside,
+    StartResponse,
+)
 from streaming.protocol.engine_events import (
     Failure,
     ReplyAudio,
+    ReplyCall,
+    ReplyCallDone,
     ReplyDone,
     ReplyText,
     ReplyUsage,
 )
-from streaming.protocol.errors import ProtocolError
+from streaming.protocol.errors import CapabilityError, ProtocolError
 from streaming.protocol.history import History
+from streaming.protocol.limits import Limits
 from streaming.protocol.outbox import Outbox
 from streaming.protocol.ports import MouthPort
 from streaming.protocol.response import CancelReason, Response, ResponseSpec
 from streaming.protocol.truncations import Truncations
 
 logger = logging.getLogger("omnilive.protocol")
+
+ReplyEvent: TypeAlias = ReplyText | ReplyAudio | ReplyCall | ReplyCallDone | ReplyDone
 
 
 class Replies:
@@ -36,10 +51,15 @@ class Replies:
         mouth: MouthPort,
         truncations: Truncations,
         conversation_id: str,
+        limits: Limits,
+        new_mouth: Callable[[], MouthPort] | None,
     ) -> None:
         self._outbox = outbox
         self._history = history
         self._mouth = mouth
+        self._new_mouth = new_mouth
+        self._limits = limits
+        self._aside: dict[str, Response] = {}
         self._truncations = truncations
         self._conversation_id = conversation_id
         self._active: Response | None = None
@@ -49,16 +69,22 @@ class Replies:
 
     @property
     def item_id(self) -> str | None:
-        """Item of the running response; None if none runs."""
+        """Message of the running response; None if none runs."""
         return self._active.item.item_id if self._active else None
+
+    def makes(self, item_id: str) -> bool:
+        """Whether an item is one that the running response is still making."""
+        return self._active is not None and self._active.makes(item_id)
 
     def create(self, spec: ResponseSpec) -> None:
         """Start a response, or let it wait for the cancelled one before it.
 
         Raises:
-            ProtocolError: Another one is in progress.
+            ProtocolError: Another one is in progress; too many, for one aside.
         """
-        if self._active is None:
+        if spec.aside:
+            self._start_aside(spec)
+        elif self._active is None:
             self._start(spec)
         elif self._active.is_cancelling and self._next is None:
             self._next = spec
@@ -77,6 +103,9 @@ class Replies:
             ProtocolError: No such response is running.
         """
         active = self._active
+        if response_id is not None and response_id in self._aside:
+            self._cancel_aside(self._aside[response_id])
+            return
         if active is None or response_id not in (None, active.response_id):
             raise ProtocolError(
                 "response_cancel_not_active",
@@ -91,23 +120,36 @@ class Replies:
         if self._active is not None:
             self._cancel(self._active, "turn_detected", next_too=True)
 
-    def receive(self, event: ReplyText | ReplyAudio | ReplyDone) -> None:
-        """What the engine says of the running reply."""
-        active = self._active
-        if active is None or event.response_id != active.response_id:
+    def receive(self, event: ReplyEvent) -> None:
+        """What the engine says of a running reply."""
+        running = self._aside.get(event.response_id, self._active)
+        if running is None or event.response_id != running.response_id:
             logger.warning("the engine sent %s for no running response", type(event).__name__)
             return
         match event:
             case ReplyText(text=text):
-                active.text(text)
+                running.text(text)
             case ReplyAudio(pcm=pcm):
-                active.audio(pcm)
-                self.has_spoken = self.has_spoken or active.is_shown
+                running.audio(pcm)
+                self.has_spoken = self.has_spoken or running.is_shown
+            case ReplyCall():
+                running.call(event)
+            case ReplyCallDone():
+                running.call_done(event)
+            case ReplyDone() if running is self._active:
+                self._end(running, event)
             case ReplyDone():
-                self._end(active, event)
+                del self._aside[event.response_id]
+                running.end(event)
 
     def all_failed(self, failure: Failure) -> None:
         """The engine will say nothing more."""
+        for response_id in list(self._aside):
+            self.receive(
+                ReplyDone(
+                    response_id=response_id, status="failed", usage=ReplyUsage(), failure=failure
+                )
+            )
         for _ in range(2):  # the running one and the one that waits
             if self._active is not None:
                 done = ReplyDone(
@@ -121,17 +163,50 @@ class Replies:
     def _start(self, spec: ResponseSpec) -> None:
         self._active = response = self._new(spec)
         self._history.reserve(response.item.item_id)
-        max_tokens = spec.max_output_tokens
+        self._outbox.command(_start_command(response))
+
+    def _start_aside(self, spec: ResponseSpec) -> None:
+        limit = self._limits.max_responses_aside
+        if len(self._aside) >= limit:
+            raise ProtocolError(
+                "too_many_responses",
+                f"{limit} responses outside the conversation are in progress "
+                "(max_responses_aside); wait until one is finished.",
+            )
+        if spec.modality == "audio" and self._new_mouth is None:
+            raise CapabilityError(
+                "On a live line only a response of the conversation is spoken; 'text' is served.",
+                "response.output_modalities",
+            )
+        response = self._new(spec)
+        name = response.response_id
+        self._aside[name] = response
         self._outbox.command(
-            StartResponse(
-                response_id=response.response_id,
-                item_id=response.item.item_id,
-                modality=spec.modality,
-                voice=spec.voice,
+            OpenAside(
+                response_id=name,
                 instructions=spec.instructions,
-                max_output_tokens=None if max_tokens == "inf" else max_tokens,
+                tools=None if spec.tools is None else spec.tools.texts,
+                voice=spec.voice,
+                copies_items=spec.input is None,
             )
         )
+        previous: str | None = None
+        for entry in spec.input or ():
+            item_id = self._outbox.make_id("item")
+            if isinstance(entry, str):
+                copy = CopyItem(item_id=item_id, source_item_id=entry)
+                self._outbox.command(Aside(response_id=name, command=copy))
+            else:
+                create = replace(entry.command(previous), item_id=item_id)
+                self._outbox.command(Aside(response_id=name, command=create))
+            previous = item_id
+        self._outbox.command(Aside(response_id=name, command=_start_command(response)))
+
+    def _cancel_aside(self, response: Response) -> None:
+        if not response.is_cancelling:
+            cancel = CancelResponse(response_id=response.response_id, heard_ms=None)
+            self._outbox.command(Aside(response_id=response.response_id, command=cancel))
+        response.cancel("client_cancelled")
 
     def _cancel(self, active: Response, reason: CancelReason, *, next_too: bool) -> None:
         if not active.is_cancelling:
@@ -154,10 +229,13 @@ class Replies:
         said between our cancel and its seeing that.
         """
         item = ended.item
+        for item_id in ended.unseen_calls:
+            self._outbox.command(DeleteItem(item_id=item_id))
         is_ahead = ended.has_withheld or done.status in ("cancelled", "failed")
         if not ended.is_shown:
             self._history.remove(item.item_id)
-            if done.status != "failed":  # one that failed at its start is not even there
+            # One that failed before it said anything is not even there.
+            if done.status != "failed" or ended.has_output:
                 self._outbox.command(DeleteItem(item_id=item.item_id))
         elif is_ahead and item.speech is not None:
             self._truncations.cut_silently(item.item_id, item.speech.audio_ms)
@@ -183,8 +261,24 @@ class Replies:
     def _new(self, spec: ResponseSpec) -> Response:
         return Response(
             spec,
-            conversation_id=self._conversation_id,
+            conversation_id=None if spec.aside else self._conversation_id,
             outbox=self._outbox,
-            history=self._history,
-            mouth=self._mouth,
+            history=None if spec.aside else self._history,
+            mouth=self._new_mouth() if spec.aside and self._new_mouth else self._mouth,
         )
+
+
+def _start_command(response: Response) -> StartResponse:
+    spec = response.spec
+    max_tokens = spec.max_output_tokens
+    return StartResponse(
+        response_id=response.response_id,
+        item_id=response.item.item_id,
+        modality=spec.modality,
+        voice=spec.voice,
+        instructions=spec.instructions,
+        max_output_tokens=None if max_tokens == "inf" else max_tokens,
+        tools=None if spec.tools is None else spec.tools.texts,
+        tool_choice=spec.choice.choice,
+        function=spec.choice.function,
+    )

@@ -1,8 +1,10 @@
 """One response: its phases, and its server events in the order that clients rely on.
 
-Knows the life cycle ``response.created → output_item.added → conversation.item.added →
-content_part.added → deltas → … done → response.done``. Does not know which response may run when
-(`replies` does), nor samples (the mouth does).
+Knows the life cycle ``response.created → rate_limits.updated → output_item.added →
+conversation.item.added → content_part.added → deltas → … done → response.done``, with one message
+and any number of function calls as its items. A response that is no part of the conversation has
+the same without the conversation's events. Does not know which response may run when (`replies`
+does), nor samples (the mouth does).
 """
 
 from __future__ import annotations
@@ -13,11 +15,20 @@ from typing import Any, Literal, TypeAlias
 
 from streaming.media.formats import AudioFormat
 from streaming.protocol.commands import Modality
-from streaming.protocol.engine_events import Failure, ReplyDone, ReplyStatus, ReplyUsage
+from streaming.protocol.engine_events import (
+    Failure,
+    ReplyCall,
+    ReplyCallDone,
+    ReplyDone,
+    ReplyStatus,
+    ReplyUsage,
+)
 from streaming.protocol.history import History
-from streaming.protocol.items import Content, Item
+from streaming.protocol.item_creation import Made
+from streaming.protocol.items import AnyItem, CallItem, Content, Item, ItemStatus
 from streaming.protocol.outbox import Outbox
 from streaming.protocol.ports import MouthPort
+from streaming.protocol.tools import Tools
 from streaming.protocol.wire_audio import encode_audio
 
 CancelReason: TypeAlias = Literal["turn_detected", "client_cancelled"]
@@ -62,7 +73,8 @@ TRANSITIONS: dict[tuple[Phase, Signal], Phase] = {
 class ResponseSpec:
     """What was asked for, with the session's defaults filled in.
 
-    `wire_format` and `max_output_tokens` are as the API shows them.
+    `wire_format` and `max_output_tokens` are as the API shows them. `tools` None are the session's.
+    A response `aside` is no part of the conversation; its `input` None is the conversation's items.
     """
 
     modality: Modality
@@ -72,20 +84,31 @@ class ResponseSpec:
     max_output_tokens: int | Literal["inf"]
     instructions: str | None
     metadata: dict[str, str] | None
+    tools: Tools | None
+    choice: Tools
+    aside: bool = False
+    input: tuple[Made | str, ...] | None = None
 
 
 class Response:
-    """A running response and the item that it makes."""
+    """A running response and the items that it makes.
+
+    Attributes:
+        has_output: The engine has sent anything of it.
+        has_withheld: Something of it was kept from the client.
+        unseen_calls: Ids of calls that the engine holds and the client was not told of.
+    """
 
     def __init__(
         self,
         spec: ResponseSpec,
         *,
-        conversation_id: str,
+        conversation_id: str | None,
         outbox: Outbox,
-        history: History,
+        history: History | None,
         mouth: MouthPort,
     ) -> None:
+        """Tells of the response; `conversation_id` and `history` are None for one aside."""
         self.spec = spec
         self.response_id = outbox.make_id("resp")
         self.item = Item(item_id=outbox.make_id("item"), role="assistant", status="in_progress")
@@ -96,13 +119,28 @@ class Response:
         self._history = history
         self._mouth = mouth
         self._samples = 0
+        self._outputs: list[AnyItem] = []
+        self._open_calls: dict[str, CallItem] = {}
+        self.has_output = False
         self.has_withheld = False
+        self.unseen_calls: list[str] = []
         outbox.event("response.created", response=self._object("in_progress", None, None))
+        # Nothing here counts requests or tokens against a limit in time: none is in force.
+        outbox.event("rate_limits.updated", rate_limits=[])
 
     @property
     def is_shown(self) -> bool:
-        """Whether the client has been told of the item."""
+        """Whether the client has been told of the message."""
         return bool(self.item.content)
+
+    @property
+    def calls(self) -> list[CallItem]:
+        """The function calls that the client has been told of."""
+        return [item for item in self._outputs if isinstance(item, CallItem)]
+
+    def makes(self, item_id: str) -> bool:
+        """Whether an item is one of its own."""
+        return item_id in (self.item.item_id, *(call.item_id for call in self.calls))
 
     @property
     def is_cancelling(self) -> bool:
@@ -118,17 +156,19 @@ class Response:
     def text(self, text: str) -> None:
         """More words; after a cancel those of speech are withheld, for their sound is."""
         self._move(Signal.OUTPUT)
+        self.has_output = self.has_output or bool(text)
         if not text or self._withholds():
             return
         part = self._part()
         part.text = (part.text or "") + text
         kind = "output_audio_transcript" if self._is_spoken else "output_text"
-        self._outbox.event(f"response.{kind}.delta", **self._place(), delta=text)
+        self._outbox.event(f"response.{kind}.delta", **self._in_part(), delta=text)
 
     def audio(self, pcm: bytes) -> None:
         """More sound (s16 LE, 24 kHz); after a cancel it is withheld."""
         assert self._is_spoken, "the engine spoke in a written response"
         self._move(Signal.OUTPUT)
+        self.has_output = self.has_output or bool(pcm)
         if not pcm or self._withholds():
             return
         part = self._part()
@@ -137,6 +177,29 @@ class Response:
         self._samples += len(pcm) // ENGINE_BYTES_PER_SAMPLE
         part.audio_ms = self._samples * 1000 // ENGINE_RATE_HZ
         self._sound(self._mouth.speak(pcm))
+
+    def call(self, event: ReplyCall) -> None:
+        """More of a function call; after a cancel no new one is told of."""
+        self._move(Signal.OUTPUT)
+        self.has_output = True
+        call = self._told_call(event)
+        if call is not None and event.arguments:
+            call.arguments += event.arguments
+            kind = "response.function_call_arguments.delta"
+            self._outbox.event(
+                kind, **self._place(call), call_id=call.call_id, delta=event.arguments
+            )
+
+    def call_done(self, event: ReplyCallDone) -> None:
+        """A function call is over."""
+        self._move(Signal.OUTPUT)
+        self.has_output = True
+        call = self._told_call(event)
+        if call is None:
+            self.unseen_calls.append(event.item_id)
+        else:
+            call.arguments = event.arguments
+            self._close_call(call, "completed" if event.complete else "incomplete")
 
     def end(self, done: ReplyDone) -> None:
         """Close everything that was opened, and the response."""
@@ -147,6 +210,8 @@ class Response:
         self.item.status = "completed" if status == "completed" else "incomplete"
         if self.is_shown:
             self._close_item()
+        for call in list(self._open_calls.values()):
+            self._close_call(call, "incomplete")
         details = self._status_details(status, done)
         self._outbox.event("response.done", response=self._object(status, details, done.usage))
 
@@ -169,27 +234,69 @@ class Response:
         # The engine may have finished before it saw the cancel; the client got no more of it.
         return "cancelled" if self._is_muted and status != "failed" else status
 
-    def _place(self) -> Object:
+    def _place(self, item: AnyItem) -> Object:
         return {
             "response_id": self.response_id,
-            "item_id": self.item.item_id,
-            "output_index": 0,
-            "content_index": 0,
+            "item_id": item.item_id,
+            "output_index": self._outputs.index(item),
         }
+
+    def _in_part(self) -> Object:
+        return {**self._place(self.item), "content_index": 0}
+
+    def _told_call(self, event: ReplyCall | ReplyCallDone) -> CallItem | None:
+        """The item of a call, announced on first use; None if it is kept from the client."""
+        call = self._open_calls.get(event.item_id)
+        if call is not None or self.is_cancelling:
+            return call
+        call = CallItem(
+            item_id=event.item_id,
+            call_id=self._outbox.make_id("call"),
+            name=event.name,
+            status="in_progress",
+        )
+        self._open_calls[event.item_id] = call
+        if self._history is not None:
+            before = self.calls[-1] if self.calls else self.item
+            self._history.insert(call, before.item_id)
+        self._show(call)
+        return call
+
+    def _show(self, item: AnyItem) -> None:
+        self._outputs.append(item)
+        self._item_event("response.output_item.added", item)
+        self._conversation_event("conversation.item.added", item)
+
+    def _item_event(self, kind: str, item: AnyItem) -> None:
+        at = {"response_id": self.response_id, "output_index": self._outputs.index(item)}
+        self._outbox.event(kind, **at, item=item.wire())
+
+    def _close_call(self, call: CallItem, status: ItemStatus) -> None:
+        del self._open_calls[call.item_id]
+        call.status = status
+        self._outbox.event(
+            "response.function_call_arguments.done",
+            **self._place(call),
+            call_id=call.call_id,
+            name=call.name,
+            arguments=call.arguments,
+        )
+        self._item_event("response.output_item.done", call)
+        self._conversation_event("conversation.item.done", call)
 
     def _part(self) -> Content:
         """The content part, announced on first use."""
         if self.is_shown:
             return self.item.content[0]
-        at = {"response_id": self.response_id, "output_index": 0}
-        self._outbox.event("response.output_item.added", **at, item=self.item.wire())
-        self._history.show(self.item)
-        self._conversation_event("conversation.item.added")
+        if self._history is not None:
+            self._history.show(self.item)
+        self._show(self.item)
         kind: Literal["output_audio", "output_text"] = (
             "output_audio" if self._is_spoken else "output_text"
         )
         self.item.content.append(Content(kind=kind, text=""))
-        self._outbox.event("response.content_part.added", **self._place(), part=self._wire_part())
+        part = self._wire_part()
+        self._outbox.event("response.content_part.added", **self._in_part(), part=part)
         return self.item.content[0]
 
     def _wire_part(self) -> Object:
@@ -201,25 +308,26 @@ class Response:
     def _sound(self, audio: bytes) -> None:
         if audio:
             delta = encode_audio(audio)
-            self._outbox.event("response.output_audio.delta", **self._place(), delta=delta)
+            self._outbox.event("response.output_audio.delta", **self._in_part(), delta=delta)
 
     def _close_item(self) -> None:
         words = self.item.content[0].text or ""
         if self._is_spoken:
-            self._outbox.event("response.output_audio.done", **self._place())
+            self._outbox.event("response.output_audio.done", **self._in_part())
             self._outbox.event(
-                "response.output_audio_transcript.done", **self._place(), transcript=words
+                "response.output_audio_transcript.done", **self._in_part(), transcript=words
             )
         else:
-            self._outbox.event("response.output_text.done", **self._place(), text=words)
-        self._outbox.event("response.content_part.done", **self._place(), part=self._wire_part())
-        at = {"response_id": self.response_id, "output_index": 0}
-        self._outbox.event("response.output_item.done", **at, item=self.item.wire())
-        self._conversation_event("conversation.item.done")
+            self._outbox.event("response.output_text.done", **self._in_part(), text=words)
+        part = self._wire_part()
+        self._outbox.event("response.content_part.done", **self._in_part(), part=part)
+        self._item_event("response.output_item.done", self.item)
+        self._conversation_event("conversation.item.done", self.item)
 
-    def _conversation_event(self, kind: str) -> None:
-        previous = self._history.shown_before(self.item.item_id)
-        self._outbox.event(kind, item=self.item.wire(), previous_item_id=previous)
+    def _conversation_event(self, kind: str, item: AnyItem) -> None:
+        if self._history is not None:
+            previous = self._history.shown_before(item.item_id)
+            self._outbox.event(kind, item=item.wire(), previous_item_id=previous)
 
     def _status_details(self, status: ReplyStatus, done: ReplyDone) -> Object | None:
         if status == "completed":
@@ -246,7 +354,7 @@ class Response:
             "id": self.response_id,
             "status": status,
             "status_details": details,
-            "output": [self.item.wire()] if self.is_shown else [],
+            "output": [item.wire() for item in self._outputs],
             "conversation_id": self._conversation_id,
             "output_modalities": [self.spec.modality],
             "max_output_tokens": self.spec.max_output_tokens,

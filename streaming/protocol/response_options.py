@@ -1,6 +1,7 @@
 """The options of one response: what `response.create` says, over what the session says.
 
-Knows which of them are served. Out-of-band responses, own inputs, tools and prompts are not, yet.
+Knows which of them are served. Stored prompts are not, nor an own input of a response that becomes
+part of the conversation: its input is the conversation.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from streaming.protocol.client_events import ResponseAudioOutput, ResponseParams
 from streaming.protocol.errors import CapabilityError
 from streaming.protocol.limits import ModelProfile
 from streaming.protocol.response import ResponseSpec
-from streaming.protocol.session_config import refuse_modality, refuse_tools, voice_named
+from streaming.protocol.session_config import refuse_modality, voice_named
 from streaming.protocol.session_options import SessionConfig
+from streaming.protocol.tools import Tools, parsed_tools
 from streaming.protocol.wire_audio import audio_format
 
 
@@ -37,6 +39,7 @@ def response_spec(
     if audio.voice is not None:
         voice = voice_named(audio.voice, profile, param="response.audio.output.voice")
     max_tokens = params.max_output_tokens
+    tools, choice = _tools(params, config)
     return ResponseSpec(
         modality=modality,
         voice=voice,
@@ -45,21 +48,32 @@ def response_spec(
         max_output_tokens=config.max_output_tokens if max_tokens is None else max_tokens,
         instructions=params.instructions,
         metadata=params.metadata,
+        tools=tools,
+        choice=choice,
+        aside=params.conversation == "none",
     )
 
 
 def _refuse_unserved(params: ResponseParams) -> None:
-    if params.conversation == "none":
+    if params.input is not None and params.conversation != "none":
         raise CapabilityError(
-            "Responses outside the conversation are not served; 'auto' is.",
-            "response.conversation",
-        )
-    if params.input is not None:
-        raise CapabilityError(
-            "A response's own input is not served; create items instead.", "response.input"
+            'A response\'s own input is served with "conversation": "none" only; '
+            "create items instead.",
+            "response.input",
         )
     if params.prompt is not None:
         message = "Stored prompts are not served; send 'instructions'."
         raise CapabilityError(message, "response.prompt")
-    tool_choice = "auto" if params.tool_choice is None else params.tool_choice
-    refuse_tools(params.tools or [], tool_choice, under="response")
+
+
+def _tools(params: ResponseParams, config: SessionConfig) -> tuple[Tools | None, Tools]:
+    """Tools of its own, if it has any, and what to choose among those it has."""
+    if params.tools is None and params.tool_choice is None:
+        return None, config.function_tools
+    tools = config.tools if params.tools is None else params.tools
+    # The session's choice may name a tool that this response does not have.
+    choice = params.tool_choice
+    if choice is None:
+        choice = config.tool_choice if params.tools is None else "auto"
+    chosen = parsed_tools(tools, choice, under="response")
+    return (None if params.tools is None else chosen), chosen

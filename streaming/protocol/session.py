@@ -3,7 +3,7 @@
 How a transport uses it (all calls are plain functions, from one thread at a time)::
 
     session = RealtimeSession(profile=…, ear=Ear(), mouth=Mouth(), expires_at_s=…)
-    open_with(session.instructions, session.voice)  # for OpenConversation
+    open_with(session.instructions, session.tools, session.voice)  # for OpenConversation
     send(session.events_to_send())                  # session.created is already waiting
 
     session.receive_event(frame)                    # str or bytes from the client; never raises
@@ -20,6 +20,7 @@ any network; signal processing is behind `streaming.protocol.ports`. A second of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from streaming.media.formats import AudioFormat
@@ -32,6 +33,8 @@ from streaming.protocol.engine_events import (
     InputTranscript,
     ItemTruncated,
     ReplyAudio,
+    ReplyCall,
+    ReplyCallDone,
     ReplyDone,
     ReplyText,
     TranscriptFailed,
@@ -39,7 +42,7 @@ from streaming.protocol.engine_events import (
 from streaming.protocol.errors import CapabilityError, NoSuchItemError, ProtocolError
 from streaming.protocol.history import History
 from streaming.protocol.input_buffer import InputBuffer
-from streaming.protocol.item_creation import ItemCreation
+from streaming.protocol.item_creation import ItemCreation, Made
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.outbox import MakeId, Outbox, random_id
 from streaming.protocol.ports import EarPort, MouthPort
@@ -49,6 +52,7 @@ from streaming.protocol.session_config import default_config, updated
 from streaming.protocol.session_echo import session_object
 from streaming.protocol.transcripts import Transcripts
 from streaming.protocol.truncations import Truncations
+from streaming.protocol.validation import shown
 from streaming.protocol.wire_audio import audio_format, decode_audio
 from streaming.turns.events import (
     SpeechPaused,
@@ -71,12 +75,16 @@ class RealtimeSession:
         profile: ModelProfile,
         ear: EarPort,
         mouth: MouthPort,
+        new_mouth: Callable[[], MouthPort] | None = None,
         limits: Limits | None = None,
         expires_at_s: int | None = None,
         defaults: dict[str, Any] | None = None,
         make_id: MakeId = random_id,
     ) -> None:
         """Takes its ports and bounds; `defaults` are session options that come before any update.
+
+        `new_mouth` makes one for each response that is spoken beside the conversation; without it
+        such responses are only written.
 
         Raises:
             ProtocolError: The defaults are wrong, or ask for what is not served.
@@ -97,7 +105,9 @@ class RealtimeSession:
         self._creation = ItemCreation(outbox, history, ear, profile, self._limits)
         self._truncations = Truncations(outbox, history)
         self._transcripts = Transcripts(outbox, history, profile)
-        self._replies = Replies(outbox, history, mouth, self._truncations, conversation_id)
+        self._replies = Replies(
+            outbox, history, mouth, self._truncations, conversation_id, self._limits, new_mouth
+        )
         self._acts = self._table_of_acts()
         ear.set_turn_detection(self._config.vad(self._limits))
         outbox.event("session.created", session=self._echo())
@@ -108,6 +118,11 @@ class RealtimeSession:
     def instructions(self) -> str:
         """The system message now in force; the conversation is opened with it."""
         return self._config.instructions
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The function tools now in force; the conversation is opened with them."""
+        return self._config.function_tools.texts
 
     @property
     def voice(self) -> str | None:
@@ -140,7 +155,7 @@ class RealtimeSession:
     def receive_engine(self, event: EngineEvent) -> None:
         """Take what the engine said."""
         match event:
-            case ReplyText() | ReplyAudio() | ReplyDone():
+            case ReplyText() | ReplyAudio() | ReplyCall() | ReplyCallDone() | ReplyDone():
                 self._replies.receive(event)
             case InputTranscript() | TranscriptFailed():
                 self._transcripts.receive(event)
@@ -185,8 +200,9 @@ class RealtimeSession:
         self._config = after
         if after.vad(self._limits) != before.vad(self._limits):
             self._ear.set_turn_detection(after.vad(self._limits))
-        if after.instructions != before.instructions:
-            self._outbox.command(UpdateInstructions(instructions=after.instructions))
+        tools = after.function_tools.texts
+        if (after.instructions, tools) != (before.instructions, before.function_tools.texts):
+            self._outbox.command(UpdateInstructions(instructions=after.instructions, tools=tools))
         self._outbox.event("session.updated", session=self._echo())
 
     def _echo(self) -> dict[str, Any]:
@@ -201,7 +217,7 @@ class RealtimeSession:
         self._outbox.fault(failure.code, failure.message)
         if item_id is None or self._input.lose(item_id):
             return
-        if self._history.find(item_id) and item_id != self._replies.item_id:
+        if self._history.find(item_id) and not self._replies.makes(item_id):
             # The engine does not hold it, so it is no part of what will be answered.
             self._history.remove(item_id)
             self._outbox.event("conversation.item.deleted", item_id=item_id)
@@ -304,7 +320,7 @@ class RealtimeSession:
     def _delete_item(self, event: client.ItemDelete) -> None:
         if self._history.find(event.item_id) is None:
             raise NoSuchItemError("delete", event.item_id)
-        if event.item_id == self._replies.item_id:
+        if self._replies.makes(event.item_id):
             message = f"Item '{event.item_id}' is still being made; cancel its response first."
             raise ProtocolError("invalid_value", message, "item_id")
         self._history.remove(event.item_id)
@@ -315,6 +331,36 @@ class RealtimeSession:
         self._truncations.request(event, running_item_id=self._replies.item_id)
 
     def _create_response(self, event: client.ResponseCreate) -> None:
-        if len(self._history) >= self._limits.max_items:
+        spec = response_spec(event.response, self._config, self._profile)
+        if spec.aside and event.response is not None:
+            spec = replace(spec, input=self._own_input(event.response))
+        elif len(self._history) >= self._limits.max_items:
             raise self._creation.full()
-        self._replies.create(response_spec(event.response, self._config, self._profile))
+        self._replies.create(spec)
+
+    def _own_input(self, params: client.ResponseParams) -> tuple[Made | str, ...] | None:
+        """The input of a response aside: new items, and ids of those of the conversation."""
+        if params.input is None:
+            return None
+        limit = self._limits.max_input_items
+        if len(params.input) > limit:
+            raise ProtocolError(
+                "array_above_max_length",
+                f"Invalid 'response.input': {len(params.input)} items, expected at most {limit} "
+                "(max_input_items).",
+                "response.input",
+            )
+        return tuple(
+            self._input_item(item, f"response.input[{index}]")
+            for index, item in enumerate(params.input)
+        )
+
+    def _input_item(self, item: dict[str, Any], param: str) -> Made | str:
+        # The API knows the type "item_reference", and a message that is nothing but an id.
+        if item.get("type") == "item_reference" or set(item) == {"id"}:
+            item_id = item.get("id")
+            if not isinstance(item_id, str) or self._history.find(item_id) is None:
+                message = f"Item with id {shown(item_id)} not found in conversation."
+                raise ProtocolError("item_not_found", message, f"{param}.id")
+            return item_id
+        return self._creation.aside(item, self._input_format, under=param)

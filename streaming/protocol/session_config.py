@@ -4,11 +4,11 @@ Knows every option of the GA API, which of them this version serves, and the ful
 echoed. Knows no state of a conversation. Three kinds of option:
 
 - served: instructions, output_modalities, audio formats, voice, turn_detection `server_vad`,
-  transcription, max_output_tokens;
+  transcription, max_output_tokens, function tools and tool_choice;
 - accepted, echoed and listed in the echo's `x_not_applied`, because nothing wrong comes of it:
   noise_reduction, tracing, include, truncation, reasoning, parallel_tool_calls, idle_timeout_ms
   (echoed as null), `semantic_vad` (turns end by silence alone, at the pace of its eagerness);
-- refused with an error that says what is served: tools, prompt, a speed other than 1.
+- refused with an error that says what is served: tools of MCP, prompt, a speed other than 1.
 
 `model` is fixed by the connection; an update may name any and the echo tells the one in use. The
 ten voice names of OpenAI, which clients send unasked, stand for the model's first voice.
@@ -28,6 +28,7 @@ from streaming.protocol.session_options import (
     SessionConfig,
     Voice,
 )
+from streaming.protocol.tools import parsed_tools
 from streaming.protocol.validation import shown, validated
 
 OPENAI_VOICES = frozenset(
@@ -143,7 +144,7 @@ def _resolved(config: SessionConfig, profile: ModelProfile) -> SessionConfig:
 
 def _refuse_unserved(config: SessionConfig, profile: ModelProfile) -> None:
     refuse_modality(config.modality, profile, param="session.output_modalities")
-    refuse_tools(config.tools, config.tool_choice, under="session")
+    parsed_tools(config.tools, config.tool_choice, under="session")
     if config.prompt is not None:
         raise CapabilityError(
             "Stored prompts are not served; send 'instructions'.", "session.prompt"
@@ -165,15 +166,3 @@ def refuse_modality(modality: str, profile: ModelProfile, *, param: str) -> None
     """Raises CapabilityError if the model cannot answer so."""
     if modality == "audio" and not profile.voices:
         raise CapabilityError(f"{profile.model_id} has no voice; only 'text' is served.", param)
-
-
-def refuse_tools(tools: list[Object], tool_choice: str | Object, *, under: str) -> None:
-    """Raises CapabilityError if the client expects a function to be called."""
-    if tools:
-        raise CapabilityError(
-            "Function tools are not served yet; leave it empty.", f"{under}.tools"
-        )
-    if tool_choice not in ("auto", "none"):
-        raise CapabilityError(
-            "No tools are served, so only 'auto' and 'none' are.", f"{under}.tool_choice"
-        )

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 
 from streaming.protocol.limits import Limits
+from streaming.protocol.tools import Tools, parsed_tools
 from streaming.protocol.validation import Wire
 from streaming.protocol.wire_audio import PcmFormat, WireFormat
 from streaming.turns.events import VadSettings
@@ -138,6 +139,11 @@ class SessionConfig(Wire):
         """Name of the voice in force; None if the model has none."""
         voice = self.audio.output.voice
         return voice.id if isinstance(voice, Voice) else voice
+
+    @property
+    def function_tools(self) -> Tools:
+        """The tools and the choice among them, as the engine takes them."""
+        return parsed_tools(self.tools, self.tool_choice, under="session")
 
     @property
     def max_tokens(self) -> int | None:

@@ -45,7 +45,7 @@ class Transcripts:
             self._fail(event.item_id, event.failure)
             return
         item = self._history.find(event.item_id)
-        if item is not None:
+        if isinstance(item, Item):
             item.content[0].text = event.text
         self._outbox.event(
             f"{_EVENT}.completed",

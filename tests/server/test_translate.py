@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import get_args
 
-from server.translate import to_engine, to_protocol
+from server.translate import response_aside, to_engine, to_protocol
 from streaming.engine import messages as engine
 from streaming.protocol import commands as said
 from streaming.protocol import engine_events as heard
@@ -22,7 +22,21 @@ VALUES = {
     "previous_item_id": "before",
     "pcm": b"\x01\x02",
     "role": "user",
-    "parts": (said.TextPart(text="hi"), said.AudioPart(pcm=b"abcd")),
+    "parts": (
+        said.TextPart(text="hi"),
+        said.AudioPart(pcm=b"abcd"),
+        said.ToolCallPart(name="f", arguments="{}"),
+        said.ToolResultPart(output="18"),
+    ),
+    "tools": ('{"type": "function"}',),
+    "tool_choice": "required",
+    "function": "f",
+    "name": "f",
+    "arguments": "{}",
+    "complete": True,
+    "source_item_id": "source",
+    "copies_items": True,
+    "command": said.CopyItem(item_id="item", source_item_id="source"),
     "audio_end_ms": 70,
     "heard_ms": 30,
     "instructions": "be brief",
@@ -48,13 +62,21 @@ def example(kind):
 
 def test_every_command_becomes_a_message_of_this_conversation():
     made = [to_engine(example(kind), "conv") for kind in get_args(said.Command)]
-    assert all(message.conversation_id == "conv" for message in made)
+    beside = {engine.OpenConversation, engine.CopyItem}
+    for message in made:
+        expected = "conv/resp" if type(message) in beside else "conv"
+        assert message.conversation_id == expected
     assert len({type(message) for message in made}) == len(made)
 
 
 def test_an_item_keeps_its_parts_and_its_place():
     item = to_engine(example(said.CreateItem), "conv")
-    assert item.parts == (engine.TextPart(text="hi"), engine.AudioPart(pcm=b"abcd"))
+    assert item.parts == (
+        engine.TextPart(text="hi"),
+        engine.AudioPart(pcm=b"abcd"),
+        engine.ToolCallPart(name="f", arguments="{}"),
+        engine.ToolResultPart(output="18"),
+    )
     assert (item.previous_item_id, item.role) == ("before", "user")
     front = said.CreateItem(item_id="i", previous_item_id=None, role="user", parts=())
     assert to_engine(front, "conv").previous_item_id == "root"
@@ -65,6 +87,19 @@ def test_a_response_keeps_its_choices():
     assert respond.modalities == ("text",)
     assert (respond.max_output_tokens, respond.instructions) == (9, "be brief")
     assert respond.voice == "v"
+    assert respond.tools == VALUES["tools"]
+    assert (respond.tool_choice, respond.function) == ("required", "f")
+
+
+def test_a_response_aside_has_a_conversation_that_knows_its_parent():
+    opening = to_engine(example(said.OpenAside), "conv")
+    assert (opening.parent_id, opening.copies_items) == ("conv", True)
+    assert response_aside(opening.conversation_id) == "resp"
+    assert response_aside("conv") is None
+    copy = to_engine(example(said.Aside), "conv")
+    assert (copy.source_id, copy.source_item_id) == ("conv", "source")
+    cancel = said.Aside(response_id="resp", command=example(said.CancelResponse))
+    assert to_engine(cancel, "conv").conversation_id == "conv/resp"
 
 
 def test_every_message_about_a_conversation_reaches_its_session():

@@ -18,6 +18,7 @@ class Reply:
     item_id: str
     modality: str
     begun: bool = False
+    calls: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -50,7 +51,7 @@ class EngineModel:
             case c.CreateItem(item_id=item, previous_item_id=previous):
                 self._add(item, 0 if previous is None else self.items.index(previous) + 1)
             case c.DeleteItem(item_id=item):
-                assert self.reply is None or item != self.reply.item_id
+                assert self.reply is None or item not in (self.reply.item_id, *self.reply.calls)
                 assert item != self.open_turn
                 self.items.remove(item)
             case c.StartResponse(response_id=response, item_id=item, modality=modality):
@@ -77,6 +78,16 @@ class EngineModel:
         if status == "failed" and not self.reply.begun:
             self.items.remove(self.reply.item_id)
         self.reply = None
+
+    def call(self) -> str:
+        """The running reply calls a function; the item that it becomes."""
+        assert self.reply is not None
+        self.reply.begun = True
+        before = [self.reply.item_id, *self.reply.calls][-1]
+        item = f"{self.reply.item_id}_call{len(self.reply.calls)}"
+        self.reply.calls.append(item)
+        self._add(item, self.items.index(before) + 1)
+        return item
 
     def _add(self, item: str, place: int) -> None:
         assert item not in self.items

@@ -122,7 +122,7 @@ def test_a_server_side_playout_buffer_is_for_webrtc():
 def test_events_and_commands_are_handed_out_once():
     rig = Rig()
     rig.session.receive_event('{"type":"response.create"}')
-    assert len(rig.session.events_to_send()) == 1
+    assert len(rig.session.events_to_send()) == 2
     assert rig.session.events_to_send() == []
     assert len(list(rig.session.commands())) == 1
     assert list(rig.session.commands()) == []

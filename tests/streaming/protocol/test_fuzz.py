@@ -12,6 +12,8 @@ from streaming.protocol.engine_events import (
     InputTranscript,
     ItemTruncated,
     ReplyAudio,
+    ReplyCall,
+    ReplyCallDone,
     ReplyDone,
     ReplyText,
 )
@@ -214,6 +216,18 @@ class SessionMachine(RuleBasedStateMachine):
         if reply.modality == "audio":
             pcm = tone(LOUD, ms)
             self._settle(self.rig.engine(ReplyAudio(response_id=reply.response_id, pcm=pcm)))
+
+    @precondition(lambda self: self.engine.reply)
+    @rule(complete=st.booleans())
+    def call(self, complete):
+        fields = {
+            "response_id": self.engine.reply.response_id,
+            "item_id": self.engine.call(),
+            "name": "f",
+            "arguments": "{}",
+        }
+        self._settle(self.rig.engine(ReplyCall(**fields)))
+        self._settle(self.rig.engine(ReplyCallDone(**fields, complete=complete)))
 
     @precondition(lambda self: self.engine.reply)
     @rule(status=st.sampled_from(["completed", "cancelled", "incomplete", "failed"]))

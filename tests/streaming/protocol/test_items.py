@@ -171,8 +171,8 @@ WRONG = [
     (text_item(status="done"), "invalid_value", "item.status"),
     (
         {"type": "function_call_output", "call_id": "c", "output": "o"},
-        "unsupported_value",
-        "item.type",
+        "invalid_tool_call_id",
+        "item.call_id",
     ),
     (
         {"type": "message", "role": "assistant", "content": [{"type": "output_audio"}]},

@@ -212,12 +212,11 @@ WRONG = [
     ({"metadata": {"k": 1}}, "invalid_type", "response.metadata.k"),
     ({"metadata": {str(n): "" for n in range(17)}}, "array_above_max_length", "response.metadata"),
     ({"audio": {"output": {"voice": "nobody"}}}, "invalid_value", "response.audio.output.voice"),
-    ({"conversation": "none"}, "unsupported_value", "response.conversation"),
     ({"conversation": "other"}, "invalid_value", "response.conversation"),
     ({"input": []}, "unsupported_value", "response.input"),
     ({"prompt": {"id": "p"}}, "unsupported_value", "response.prompt"),
-    ({"tools": [{"type": "function"}]}, "unsupported_value", "response.tools"),
-    ({"tool_choice": "required"}, "unsupported_value", "response.tool_choice"),
+    ({"tools": [{"type": "function"}]}, "missing_required_parameter", "response.tools[0].name"),
+    ({"tool_choice": "required"}, "invalid_value", "response.tool_choice"),
 ]
 
 

@@ -92,8 +92,8 @@ def test_empty_text_clears_instructions_and_null_brings_the_default_back():
     assert rig.update({"type": "realtime", "instructions": None})["instructions"] == "Be brief."
     commands = rig.take_commands()
     assert commands == [
-        UpdateInstructions(instructions=""),
-        UpdateInstructions(instructions="Be brief."),
+        UpdateInstructions(instructions="", tools=()),
+        UpdateInstructions(instructions="Be brief.", tools=()),
     ]
 
 
@@ -243,8 +243,23 @@ WRONG = [
     (under_output(voice=7), "invalid_type", "session.audio.output.voice"),
     (under_output(speed=2), "decimal_above_max_value", "session.audio.output.speed"),
     (under_output(speed=1.2), "unsupported_value", "session.audio.output.speed"),
-    ({"tools": [{"type": "function", "name": "f"}]}, "unsupported_value", "session.tools"),
-    ({"tool_choice": "required"}, "unsupported_value", "session.tool_choice"),
+    (
+        {"tools": [{"type": "mcp", "server_label": "s"}]},
+        "unsupported_value",
+        "session.tools[0].type",
+    ),
+    (
+        {"tools": [{"type": "function", "name": "f"}] * 2},
+        "invalid_value",
+        "session.tools[1].name",
+    ),
+    ({"tools": [{"type": "function", "name": "a b"}]}, "invalid_value", "session.tools[0].name"),
+    (
+        {"tool_choice": {"type": "function", "name": "f"}},
+        "invalid_value",
+        "session.tool_choice.name",
+    ),
+    ({"tool_choice": "required"}, "invalid_value", "session.tool_choice"),
     ({"prompt": {"id": "p"}}, "unsupported_value", "session.prompt"),
 ]
 

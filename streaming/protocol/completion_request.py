@@ -1,0 +1,408 @@
+"""`POST /v1/chat/completions`: what is asked, as items and options of the engine.
+
+Knows the request in the forms of OpenAI's and of DashScope's clients, and which of its options are
+served. Does not decode sound files (whoever serves it does) and knows no HTTP. Options that change
+nothing are listed in `Asked.not_applied`, and the answer says so; nothing is ignored in silence.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+
+from streaming.protocol.commands import (
+    Modality,
+    Role,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from streaming.protocol.errors import CapabilityError, ProtocolError
+from streaming.protocol.limits import Limits, ModelProfile
+from streaming.protocol.session_config import refuse_modality, voice_named
+from streaming.protocol.tools import Tools, parsed_tools
+from streaming.protocol.validation import Wire, shown, validated
+
+Object: TypeAlias = dict[str, Any]
+
+# What may be asked for and changes nothing: the checkpoint draws its words as it was made to.
+_NOT_APPLIED = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "repetition_penalty",
+    "parallel_tool_calls",
+    "reasoning_effort",
+    "service_tier",
+    "store",
+    "metadata",
+    "user",
+    "safety_identifier",
+    "prompt_cache_key",
+)
+FILE_FORMATS = ("wav", "flac", "mp3", "opus")
+STREAM_FORMATS = ("pcm16", "wav")
+
+
+class Text(Wire):
+    """Written words."""
+
+    type: Literal["text"]
+    text: str
+
+
+class SoundData(Wire):
+    """A sound file in base64, bare or as a data URL."""
+
+    data: str
+    format: str | None = None
+
+
+class Sound(Wire):
+    """Spoken words."""
+
+    type: Literal["input_audio"]
+    input_audio: SoundData
+
+
+class Picture(Wire):
+    """An image or a video, in any of the forms in which clients send them."""
+
+    type: Literal["image_url", "video_url", "video"]
+    image_url: Object | None = None
+    video_url: Object | None = None
+    video: list[str] | None = None
+    fps: float | None = None
+
+
+UserPart: TypeAlias = Annotated[Text | Sound | Picture, Field(discriminator="type")]
+
+
+class SystemMessage(Wire):
+    """Instructions."""
+
+    role: Literal["system", "developer"]
+    content: str | list[Text]
+    name: str | None = None
+
+
+class UserMessage(Wire):
+    """What the user wrote, said and showed."""
+
+    role: Literal["user"]
+    content: str | Annotated[list[UserPart], Field(min_length=1)]
+    name: str | None = None
+
+
+class CalledFunction(Wire):
+    """A function and its arguments as JSON."""
+
+    name: str
+    arguments: str
+
+
+class Call(Wire):
+    """A call that the assistant made."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class AssistantMessage(Wire):
+    """What the assistant wrote and called before."""
+
+    role: Literal["assistant"]
+    content: str | list[Text] | None = None
+    audio: Object | None = None
+    refusal: str | None = None
+    name: str | None = None
+    tool_calls: list[Call] | None = None
+
+
+class ToolMessage(Wire):
+    """What a function gave back."""
+
+    role: Literal["tool"]
+    tool_call_id: str
+    content: str | list[Text]
+
+
+Message: TypeAlias = Annotated[
+    SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
+]
+
+
+class AudioOptions(Wire):
+    """Sound of the answer."""
+
+    voice: str | Object | None = None
+    format: Literal["pcm16", "wav", "flac", "mp3", "opus", "aac"]
+
+
+class StreamOptions(Wire):
+    """What a stream carries besides the answer."""
+
+    include_usage: bool = False
+    include_obfuscation: bool | None = None
+
+
+class CompletionRequest(Wire):
+    """The body of a request."""
+
+    model: str
+    messages: Annotated[list[Message], Field(min_length=1)]
+    modalities: Annotated[list[Literal["text", "audio"]], Field(min_length=1)] | None = None
+    audio: AudioOptions | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    tools: list[Object] | None = None
+    tool_choice: str | Object | None = None
+    n: Literal[1] | None = None
+    response_format: Object | None = None
+    temperature: float | int | None = None
+    top_p: float | int | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    presence_penalty: float | int | None = None
+    frequency_penalty: float | int | None = None
+    repetition_penalty: float | int | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+    metadata: Object | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundFile:
+    """A sound file that is still to be decoded; `param` is its place in the request."""
+
+    data: bytes
+    kind: str | None
+    param: str
+
+
+AskedPart: TypeAlias = TextPart | SoundFile | ToolCallPart | ToolResultPart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedItem:
+    """One message of the conversation."""
+
+    role: Role
+    parts: tuple[AskedPart, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request, checked.
+
+    Attributes:
+        model: What the client calls the model.
+        instructions: The system message; None is the model's own.
+        items: The conversation behind it.
+        modality: Of the answer; one in "audio" has its words too.
+        voice: Of the answer.
+        audio_format: How the answer's sound is coded.
+        tools: Functions that it may call.
+        max_tokens: Bound of its text; None is the context's.
+        stream: Whether it comes in pieces.
+        include_usage: Whether a stream ends with its usage.
+        not_applied: Options that change nothing.
+    """
+
+    model: str
+    instructions: str | None
+    items: tuple[AskedItem, ...]
+    modality: Modality
+    voice: str | None
+    audio_format: str
+    tools: Tools
+    max_tokens: int | None
+    stream: bool
+    include_usage: bool
+    not_applied: tuple[str, ...]
+
+
+def parsed_request(body: object, profile: ModelProfile, limits: Limits) -> Asked:
+    """What a request's JSON body asks for.
+
+    Raises:
+        ProtocolError: It is wrong, or asks for what is not served.
+    """
+    request = validated(CompletionRequest, body, under="")
+    stream = bool(request.stream)
+    modality = _modality(request, profile, stream=stream)
+    tools = [_flat(tool, f"tools[{i}]") for i, tool in enumerate(request.tools or [])]
+    choice = "auto" if request.tool_choice is None else request.tool_choice
+    instructions, messages = _instructions(request.messages)
+    items = [
+        item
+        for place, message in messages
+        for item in _items(message, f"messages[{place}]", profile, limits)
+    ]
+    if not items:
+        raise ProtocolError("invalid_value", "There is no message to answer.", "messages")
+    if len(items) > limits.max_items:
+        raise ProtocolError(
+            "array_above_max_length",
+            f"Invalid 'messages': {len(items)} items, expected at most {limits.max_items} "
+            "(max_items).",
+            "messages",
+        )
+    voice = request.audio.voice if request.audio else None
+    return Asked(
+        model=request.model,
+        instructions=instructions,
+        items=tuple(items),
+        modality=modality,
+        voice=_voice(voice, profile) if modality == "audio" else None,
+        audio_format=request.audio.format if request.audio else "pcm16",
+        tools=parsed_tools(tools, _flat_choice(choice), under=""),
+        max_tokens=request.max_completion_tokens or request.max_tokens,
+        stream=stream,
+        include_usage=bool(request.stream_options and request.stream_options.include_usage),
+        not_applied=tuple(n for n in _NOT_APPLIED if getattr(request, n) is not None),
+    )
+
+
+def _modality(request: CompletionRequest, profile: ModelProfile, *, stream: bool) -> Modality:
+    kind = (request.response_format or {}).get("type", "text")
+    if kind != "text":
+        message = f"A response_format of {shown(kind)} is not served; 'text' is."
+        raise CapabilityError(message, "response_format.type")
+    if "audio" not in (request.modalities or ["text"]):
+        return "text"
+    refuse_modality("audio", profile, param="modalities")
+    if request.audio is None:
+        message = "Missing required parameter: 'audio', for a spoken answer."
+        raise ProtocolError("missing_required_parameter", message, "audio")
+    served = STREAM_FORMATS if stream else ("pcm16", *FILE_FORMATS)
+    if request.audio.format not in served:
+        how = "in a stream" if stream else "whole"
+        names = ", ".join(map(repr, served))
+        message = f"'{request.audio.format}' is not served {how}; {names} are."
+        raise CapabilityError(message, "audio.format")
+    return "audio"
+
+
+def _voice(voice: str | Object | None, profile: ModelProfile) -> str | None:
+    name = voice.get("id") if isinstance(voice, dict) else voice
+    if name is not None and not isinstance(name, str):
+        message = f"Invalid type for 'audio.voice': {shown(voice)}."
+        raise ProtocolError("invalid_type", message, "audio.voice")
+    return voice_named(name, profile, param="audio.voice")
+
+
+def _flat(tool: Object, param: str) -> Object:
+    """A tool in the flat form of the Realtime API, of the nested one of this."""
+    function = tool.get("function")
+    if tool.get("type") != "function" or not isinstance(function, dict):
+        message = f"Invalid value: {shown(tool.get('type'))}. Only 'function' tools are served."
+        raise ProtocolError("invalid_value", message, f"{param}.type")
+    return {"type": "function", **{k: v for k, v in function.items() if k != "strict"}}
+
+
+def _flat_choice(choice: str | Object) -> str | Object:
+    if isinstance(choice, dict) and isinstance(choice.get("function"), dict):
+        return {"type": "function", "name": choice["function"].get("name")}
+    return choice
+
+
+def _instructions(messages: list[Message]) -> tuple[str | None, list[tuple[int, Message]]]:
+    """The system message that comes first, and the other messages with their places."""
+    placed = list(enumerate(messages))
+    first = messages[0]
+    if isinstance(first, SystemMessage):
+        return _text(first.content), placed[1:]
+    return None, placed
+
+
+def _items(message: Message, param: str, profile: ModelProfile, limits: Limits) -> list[AskedItem]:
+    match message:
+        case SystemMessage(content=content):
+            items = [AskedItem(role="system", parts=(TextPart(text=_text(content)),))]
+        case UserMessage(content=str(text)):
+            items = [AskedItem(role="user", parts=(TextPart(text=text),))]
+        case UserMessage(content=parts):
+            assert isinstance(parts, list)
+            asked = [_part(p, f"{param}.content[{i}]", profile) for i, p in enumerate(parts)]
+            items = [AskedItem(role="user", parts=tuple(asked))]
+        case ToolMessage(content=content):
+            items = [AskedItem(role="user", parts=(ToolResultPart(output=_text(content)),))]
+        case AssistantMessage():
+            items = _said(message, param)
+    chars = sum(len(p.text) for item in items for p in item.parts if isinstance(p, TextPart))
+    if chars > limits.max_text_chars:
+        raise ProtocolError(
+            "string_above_max_length",
+            f"Invalid '{param}.content': {chars} characters of text, expected at most "
+            f"{limits.max_text_chars} (max_text_chars).",
+            f"{param}.content",
+        )
+    return items
+
+
+def _said(message: AssistantMessage, param: str) -> list[AskedItem]:
+    if message.audio is not None and message.content is None:
+        raise CapabilityError(
+            "The sound of earlier answers is not kept; send its words as 'content'.",
+            f"{param}.audio",
+        )
+    items = []
+    if message.content:
+        items.append(AskedItem(role="assistant", parts=(TextPart(text=_text(message.content)),)))
+    for call in message.tool_calls or []:
+        part = ToolCallPart(name=call.function.name, arguments=call.function.arguments)
+        items.append(AskedItem(role="assistant", parts=(part,)))
+    return items
+
+
+def _part(part: Text | Sound | Picture, param: str, profile: ModelProfile) -> TextPart | SoundFile:
+    match part:
+        case Text(text=text):
+            return TextPart(text=text)
+        case Picture(type=kind):
+            wanted = "image" if kind == "image_url" else "video"
+            takes = " and ".join(profile.inputs)
+            but = (
+                f"not {wanted}s" if wanted not in profile.inputs else f"but {wanted}s not here yet"
+            )
+            raise CapabilityError(f"{profile.model_id} takes {takes}, {but}.", f"{param}.type")
+        case Sound(input_audio=sound):
+            if "audio" not in profile.inputs:
+                takes = " and ".join(profile.inputs)
+                message = f"{profile.model_id} takes {takes}, not audio."
+                raise CapabilityError(message, f"{param}.type")
+            return _sound(sound, f"{param}.input_audio.data")
+
+
+def _sound(sound: SoundData, param: str) -> SoundFile:
+    data = sound.data
+    if data.startswith(("http://", "https://", "file:")):
+        message = "A URL is never fetched here; send the file in base64."
+        raise CapabilityError(message, param)
+    if data.startswith("data:"):
+        data = data.partition(",")[2]
+    try:
+        return SoundFile(data=base64.b64decode(data, validate=True), kind=sound.format, param=param)
+    except (binascii.Error, ValueError):
+        message = f"Invalid '{param}': expected a sound file in base64."
+        raise ProtocolError("invalid_value", message, param) from None
+
+
+def _text(content: str | list[Text]) -> str:
+    return content if isinstance(content, str) else "".join(part.text for part in content)

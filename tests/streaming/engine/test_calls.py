@@ -1,0 +1,125 @@
+"""A reply that calls a function: its words are said, its call is told, both are history."""
+
+import pytest
+
+from model.omni import OmniModel
+from streaming.engine import messages as m
+from streaming.engine import replies
+from streaming.engine.engine import Engine
+from streaming.engine.tool_calls import call_text
+from tests.streaming.engine.driver import SETTINGS, Driver, Offline, Talk, assert_remembers
+
+TALK = Talk()
+TOOL = '{"type": "function", "function": {"name": "weather"}}'
+ARGUMENTS = '{"city": "Paris"}'
+CALL = call_text("weather", ARGUMENTS)
+QUESTION = "What is the weather?"
+
+
+def made_to_say(monkeypatch: pytest.MonkeyPatch, model: OmniModel, text: str) -> Driver:
+    """An engine whose reply that must be a call is `text` instead."""
+    monkeypatch.setattr(replies, "opening_text", lambda function: text)
+    driver = Driver(Engine(model, SETTINGS))
+    driver.say(
+        m.OpenConversation(conversation_id="c", tools=(TOOL,)),
+        TALK.typed("q", QUESTION),
+        called(model, text),
+    )
+    driver.settle()
+    return driver
+
+
+def called(model: OmniModel, text: str, **changed: object) -> m.Respond:
+    fields: dict = {
+        "conversation_id": "c",
+        "response_id": "r",
+        "item_id": "r-item",
+        "tool_choice": "required",
+        "max_output_tokens": len(model.tokenizer.encode(text)),
+    }
+    return m.Respond(**(fields | changed))
+
+
+def system(offline: Offline) -> list:
+    return [offline.template.system(offline.model.config.omnilive.system_prompt, [TOOL])]
+
+
+def test_words_are_said_and_calls_are_told(
+    model: OmniModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offline = Offline(model)
+    driver = made_to_say(monkeypatch, model, f"I look.\n{CALL}")
+    text, sound = driver.said("r")
+    assert text == "I look."
+    assert sound
+    told = driver.of(m.ToolCallDelta)
+    assert "".join(delta.arguments for delta in told) == ARGUMENTS
+    (done,) = driver.of(m.ToolCallDone)
+    assert (done.name, done.arguments, done.complete) == ("weather", ARGUMENTS, True)
+    assert driver.events.index(done) < driver.events.index(driver.done("r"))
+    words = driver.engine._conversations["c"].given["r-item"].tokens
+    assert model.tokenizer.decode(words).strip() == "I look."
+    driver.settle(
+        m.AddItem(
+            conversation_id="c",
+            item_id="result",
+            role="user",
+            parts=(m.ToolResultPart(output="18 degrees"),),
+            previous_item_id=done.item_id,
+        ),
+        TALK.respond("r2", modality="text"),
+    )
+    template = offline.template
+    whole = [
+        *system(offline),
+        *offline.typed(QUESTION),
+        *offline.answer(words),
+        *offline.typed(CALL, role="assistant"),
+        *template.written("user", [m.ToolResultPart(output="18 degrees")]),
+    ]
+    second = driver.engine._conversations["c"].given["r2-item"].tokens
+    assert second
+    assert_remembers(driver, offline, [*whole, *offline.answer(second)])
+
+
+def test_a_reply_that_only_calls_leaves_no_message(
+    model: OmniModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offline = Offline(model)
+    driver = made_to_say(monkeypatch, model, CALL)
+    assert driver.said("r") == ("", b"")
+    (done,) = driver.of(m.ToolCallDone)
+    driver.settle(TALK.delete("r-item"))
+    whole = [*system(offline), *offline.typed(QUESTION)]
+    assert_remembers_known(driver, offline, [*whole, *offline.typed(CALL, role="assistant")])
+    driver.settle(TALK.delete(done.item_id))
+    assert not driver.of(m.EngineFault)
+    assert_remembers_known(driver, offline, whole)
+
+
+def assert_remembers_known(driver: Driver, offline: Offline, whole: list) -> None:
+    pieces = driver.engine._conversations["c"].timeline.slice(0, 10_000)
+    assert [id_ for p in pieces for id_ in p.ids] == [id_ for p in whole for id_ in p.ids]
+
+
+def test_a_call_that_is_broken_off_is_told_and_is_no_history(
+    model: OmniModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offline = Offline(model)
+    driver = made_to_say(monkeypatch, model, CALL[: CALL.index("Paris")])
+    (done,) = driver.of(m.ToolCallDone)
+    assert (done.complete, done.arguments) == (False, '{"city": "')
+    assert driver.done("r").status == "incomplete"
+    assert_remembers_known(driver, offline, [*system(offline), *offline.typed(QUESTION)])
+    driver.settle(TALK.delete(done.item_id))
+    assert not driver.of(m.EngineFault)
+
+
+def test_without_tools_a_call_is_only_text(
+    model: OmniModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "opening_text", lambda function: CALL)
+    driver = Driver(Engine(model, SETTINGS))
+    driver.settle(TALK.open(), TALK.typed("q", QUESTION), called(model, CALL, modalities=("text",)))
+    assert driver.said("r")[0] == CALL
+    assert not driver.of(m.ToolCallDone)

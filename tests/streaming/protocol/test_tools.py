@@ -1,0 +1,222 @@
+"""Function tools: what the engine is told, the order of a call's events, and its result."""
+
+import json
+
+import pytest
+
+from streaming.protocol.commands import (
+    CreateItem,
+    DeleteItem,
+    StartResponse,
+    ToolCallPart,
+    ToolResultPart,
+    UpdateInstructions,
+)
+from streaming.protocol.engine_events import ReplyCall, ReplyCallDone, ReplyText
+from tests.streaming.protocol.rig import Rig, error_of, kinds
+
+WEATHER = {
+    "type": "function",
+    "name": "weather",
+    "description": "Says the weather.",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+}
+TIME = {"type": "function", "name": "time"}
+ARGUMENTS = '{"city": "Paris"}'
+
+
+def with_tools(**session):
+    return Rig(session={"tools": [WEATHER, TIME], **session})
+
+
+def call(rig, response_id, item_id="c0", *, complete=True, pieces=('{"city": ', '"Paris"}')):
+    fields = {"response_id": response_id, "item_id": item_id, "name": "weather"}
+    events = rig.engine(ReplyCall(**fields, arguments=""))
+    for piece in pieces:
+        events += rig.engine(ReplyCall(**fields, arguments=piece))
+    done = ReplyCallDone(**fields, arguments="".join(pieces), complete=complete)
+    return events + rig.engine(done)
+
+
+def test_the_engine_is_told_of_tools_in_the_form_of_the_template():
+    rig = Rig()
+    session = rig.update({"type": "realtime", "tools": [WEATHER, TIME]})
+    assert session["tools"] == [WEATHER, TIME]
+    (update,) = rig.take_commands()
+    assert isinstance(update, UpdateInstructions)
+    assert update.instructions == "Be brief."
+    function = {key: WEATHER[key] for key in ("name", "description", "parameters")}
+    assert json.loads(update.tools[0]) == {"type": "function", "function": function}
+    assert json.loads(update.tools[1])["function"] == {"name": "time"}
+    assert rig.session.tools == update.tools
+    rig.update({"type": "realtime", "tools": []})
+    assert rig.take_commands() == [UpdateInstructions(instructions="Be brief.", tools=())]
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected", "function"),
+    [
+        ("auto", "auto", None),
+        ("none", "none", None),
+        ("required", "required", None),
+        ({"type": "function", "name": "time"}, "required", "time"),
+    ],
+)
+def test_the_choice_goes_to_the_engine(choice, expected, function):
+    rig = with_tools(tool_choice=choice)
+    rig.send("response.create")
+    (start,) = rig.take_commands()
+    assert (start.tools, start.tool_choice, start.function) == (None, expected, function)
+
+
+def test_a_response_has_tools_of_its_own():
+    rig = with_tools(tool_choice={"type": "function", "name": "weather"})
+    rig.send("response.create", response={"tools": [TIME]})
+    (start,) = rig.take_commands()
+    assert isinstance(start, StartResponse)
+    assert [json.loads(text)["function"]["name"] for text in start.tools] == ["time"]
+    assert (start.tool_choice, start.function) == ("auto", None)
+
+
+CALL_ORDER = [
+    "response.output_item.added",
+    "conversation.item.added",
+    "response.function_call_arguments.delta",
+    "response.function_call_arguments.delta",
+    "response.function_call_arguments.done",
+    "response.output_item.done",
+    "conversation.item.done",
+]
+
+
+def test_a_calls_events_in_order():
+    rig = with_tools()
+    response_id, _ = rig.respond()
+    events = call(rig, response_id)
+    assert kinds(events) == CALL_ORDER
+    assert events[0]["item"] == {**events[1]["item"], "status": "in_progress", "arguments": ""}
+    done = events[4]
+    assert (done["name"], done["arguments"], done["output_index"]) == ("weather", ARGUMENTS, 0)
+    assert done["call_id"] == events[0]["item"]["call_id"]
+    (end,) = rig.done(response_id)
+    (item,) = end["response"]["output"]
+    assert (item["type"], item["status"], item["arguments"]) == (
+        "function_call",
+        "completed",
+        ARGUMENTS,
+    )
+
+
+def test_a_reply_that_only_calls_leaves_no_message():
+    rig = with_tools()
+    response_id, item_id = rig.respond()
+    call(rig, response_id)
+    rig.done(response_id)
+    assert rig.take_commands() == [DeleteItem(item_id=item_id)]
+    (shown,) = rig.send("conversation.item.retrieve", item_id="c0")
+    assert shown["item"]["name"] == "weather"
+
+
+def test_words_come_before_the_call_and_keep_their_place():
+    rig = with_tools()
+    response_id, item_id = rig.respond()
+    rig.speak(response_id, "I look.")
+    events = call(rig, response_id) + call(rig, response_id, "c1")
+    added = [e for e in events if e["type"] == "conversation.item.added"]
+    assert [e["previous_item_id"] for e in added] == [item_id, "c0"]
+    assert {e["output_index"] for e in events if "output_index" in e} == {1, 2}
+    late = rig.speak(response_id, "")
+    assert {e["output_index"] for e in late} == {0}
+    end = rig.done(response_id)[-1]["response"]
+    assert [item["id"] for item in end["output"]] == [item_id, "c0", "c1"]
+
+
+def test_words_after_the_call_are_told_behind_it():
+    rig = with_tools(output_modalities=["text"])
+    response_id, item_id = rig.respond()
+    call(rig, response_id)
+    events = rig.engine(ReplyText(response_id=response_id, text="So."))
+    assert events[0]["output_index"] == 1
+    assert events[1]["previous_item_id"] is None  # the message's place is before its calls
+
+
+def test_a_result_continues_the_turn():
+    rig = with_tools()
+    response_id, _ = rig.respond()
+    call_id = call(rig, response_id)[0]["item"]["call_id"]
+    rig.done(response_id)
+    rig.take_commands()
+    result = {"type": "function_call_output", "call_id": call_id, "output": "18 degrees"}
+    added, done = rig.send("conversation.item.create", item=result)
+    assert (added["item"]["output"], added["previous_item_id"]) == ("18 degrees", "c0")
+    assert done["item"]["status"] == "completed"
+    (create,) = rig.take_commands()
+    assert create == CreateItem(
+        item_id=added["item"]["id"],
+        previous_item_id="c0",
+        role="user",
+        parts=(ToolResultPart(output="18 degrees"),),
+    )
+    rig.respond()
+
+
+def test_a_client_brings_calls_of_its_own():
+    rig = with_tools()
+    item = {"type": "function_call", "name": "weather", "arguments": ARGUMENTS, "call_id": "k"}
+    added, _ = rig.send("conversation.item.create", item=item)
+    assert added["item"]["call_id"] == "k"
+    (create,) = rig.take_commands()
+    assert create.parts == (ToolCallPart(name="weather", arguments=ARGUMENTS),)
+    assert create.role == "assistant"
+    result = {"type": "function_call_output", "call_id": "k", "output": "x"}
+    assert len(rig.send("conversation.item.create", item=result)) == 2
+
+
+def test_a_result_of_no_call_is_refused_by_name():
+    rig = with_tools()
+    result = {"type": "function_call_output", "call_id": "nobody", "output": "x"}
+    error = error_of(rig.send("conversation.item.create", item=result))
+    assert error["code"] == "invalid_tool_call_id"
+    assert "'nobody'" in error["message"]
+
+
+def test_a_call_that_is_broken_off_is_incomplete():
+    rig = with_tools()
+    response_id, _ = rig.respond()
+    events = call(rig, response_id, complete=False, pieces=('{"city',))
+    assert events[-1]["item"]["status"] == "incomplete"
+    end = rig.done(response_id, "incomplete", reason="max_output_tokens")[-1]["response"]
+    assert end["output"][0]["arguments"] == '{"city'
+
+
+def test_a_call_still_open_is_closed_when_the_engine_is_lost():
+    rig = with_tools()
+    response_id, _ = rig.respond()
+    fields = {"response_id": response_id, "item_id": "c0", "name": "weather"}
+    rig.engine(ReplyCall(**fields, arguments='{"'))
+    events = rig.done(response_id, "failed")
+    assert "response.function_call_arguments.done" in kinds(events)
+    assert events[-1]["response"]["output"][0]["status"] == "incomplete"
+
+
+def test_after_a_cancel_no_new_call_is_told_and_the_engine_drops_it():
+    rig = with_tools()
+    response_id, item_id = rig.respond()
+    rig.send("response.cancel")
+    rig.take_commands()
+    assert call(rig, response_id) == []
+    (end,) = rig.done(response_id, "cancelled")
+    assert end["response"]["output"] == []
+    assert set(rig.take_commands()) == {DeleteItem(item_id=item_id), DeleteItem(item_id="c0")}
+
+
+def test_a_call_under_way_cannot_be_deleted():
+    rig = with_tools()
+    response_id, _ = rig.respond()
+    call(rig, response_id)
+    error = error_of(rig.send("conversation.item.delete", item_id="c0"))
+    assert "still being made" in error["message"]
+    rig.done(response_id)
+    rig.take_commands()
+    rig.send("conversation.item.delete", item_id="c0")
+    assert rig.take_commands() == [DeleteItem(item_id="c0")]
