@@ -9,12 +9,16 @@ from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, WebSocketRoute
 
+from server import completions
+from server.doors import split
 from server.errors import ServerError
 from server.gateway import Gateway
 from server.realtime import realtime
+from server.webrtc import routes as webrtc
 
 
 class Health(BaseModel):
@@ -87,6 +91,8 @@ ROUTES: tuple[BaseRoute, ...] = (
     APIRoute("/readyz", readyz, methods=["GET"]),
     APIRoute("/v1/models", models, methods=["GET"]),
     WebSocketRoute("/v1/realtime", realtime),
+    *completions.ROUTES,
+    *webrtc.ROUTES,
 )
 
 
@@ -94,6 +100,13 @@ def create_app(gateway: Gateway) -> FastAPI:
     """Returns the application around a gateway, whose engine its owner starts and stops."""
     app = FastAPI(title="omnilive", routes=list(ROUTES))
     app.state.gateway = gateway
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=split(gateway.settings.allowed_origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        expose_headers=["Location"],
+    )
     app.add_exception_handler(ServerError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     return app

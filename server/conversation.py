@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 
+from server.asides import Asides
 from server.errors import EngineLostError, FullError, NotReadyError
+from server.lifetime import Lifetime
 from server.outbox import Outbox
 from server.translate import to_engine, to_protocol
 from streaming.engine.client import EngineClient
@@ -19,6 +21,10 @@ from streaming.engine.messages import (
     OpenConversation,
 )
 from streaming.engine.messages import Event as EngineMessage
+from streaming.media.formats import AudioFormat
+from streaming.media.playout import Frame
+from streaming.protocol.commands import OpenAside
+from streaming.protocol.live import LiveSession
 from streaming.protocol.session import RealtimeSession
 
 # About a second of 24 kHz speech in base64.
@@ -32,15 +38,18 @@ class Conversation:
         self,
         *,
         conversation_id: str,
-        session: RealtimeSession,
+        session: RealtimeSession | LiveSession,
         engine: EngineClient,
         outbox: Outbox,
+        lifetime: Lifetime,
     ) -> None:
         self._id = conversation_id
+        self._lifetime = lifetime
         self._session = session
         self._engine = engine
         self._outbox = outbox
         self._messages: asyncio.Queue[EngineMessage] = engine.subscribe(conversation_id)
+        self._asides = Asides(conversation_id, engine, self._messages)
         # Client and engine take turns with the session, so that its commands keep their order.
         self._turn = asyncio.Lock()
 
@@ -55,6 +64,7 @@ class Conversation:
             OpenConversation(
                 conversation_id=self._id,
                 instructions=self._session.instructions,
+                tools=self._session.tools,
                 voice=self._session.voice,
             )
         )
@@ -74,12 +84,28 @@ class Conversation:
         A frame with seconds of speech keeps the session busy for long (voice activity): it goes to
         a thread, so that other conversations go on.
         """
+        self._lifetime.touch()
         async with self._turn:
             if len(frame) < LONG_FRAME_BYTES:
                 self._session.receive_event(frame)
             else:
                 await asyncio.to_thread(self._session.receive_event, frame)
             await self._pass_on()
+
+    async def hear(self, audio: bytes, audio_format: AudioFormat) -> None:
+        """Takes what a live microphone heard."""
+        async with self._turn:
+            self._session.receive_audio(audio, audio_format)
+            await self._pass_on()
+
+    async def follow_playout(self, frames: asyncio.Queue[Frame]) -> None:
+        """Takes, without end, what a live loudspeaker has begun and ended to play."""
+        while True:
+            frame = await frames.get()
+            async with self._turn:
+                assert isinstance(self._session, LiveSession)
+                self._session.receive_playout(frame.started, frame.stopped)
+                await self._pass_on()
 
     async def follow_engine(self) -> None:
         """Takes what the engine says until it loses this conversation.
@@ -89,19 +115,26 @@ class Conversation:
         """
         while True:
             message = await self._messages.get()
-            event = to_protocol(message)
+            is_aside = self._asides.concern(message)
+            event = self._asides.take(message) if is_aside else to_protocol(message)
             if event is not None:
                 async with self._turn:
                     self._session.receive_engine(event)
                     await self._pass_on()
-            if isinstance(message, EngineFault) and message.fatal:
+            if isinstance(message, EngineFault) and message.fatal and not is_aside:
                 raise EngineLostError(message.message)
 
     def close(self) -> None:
-        """Gives the slot back."""
+        """Gives its slots back."""
+        self._asides.close()
         self._engine.unsubscribe(self._id)
 
     async def _pass_on(self) -> None:
-        self._outbox.put(self._session.events_to_send())
+        events = self._session.events_to_send()
+        if events:
+            self._lifetime.touch()
+        self._outbox.put(events)
         for command in self._session.commands():
+            if isinstance(command, OpenAside):
+                self._asides.open(command.response_id)
             await self._engine.send(to_engine(command, self._id))

@@ -5,6 +5,11 @@
     ├── UnknownModelError   a model this server does not serve (404)
     ├── NotReadyError       the engine is starting, or was lost and is coming back (503)
     ├── FullError           every seat is taken; names the limit (503)
+    ├── UnauthorizedError   no key, or one that is not known here (401)
+    ├── ForbiddenOriginError  a page of another origin; names it (403)
+    ├── TooFastError        more openings a minute than one client may have (429)
+    ├── TooManySecretsError  as many client secrets are in force as may be (503)
+    ├── IdleError           a session in which nothing was said for too long; names the limit
     ├── SessionExpiredError a session that has lasted as long as it may; names the limit
     ├── EngineLostError     the engine lost this conversation, or itself ended
     └── SlowReaderError     a peer that does not read what it asked for; names the limit
@@ -60,6 +65,44 @@ class FullError(ServerError):
 
     status = 503
     code = "server_full"
+
+
+class UnauthorizedError(ServerError):
+    """The client has no key, or one that is not known here."""
+
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+
+class ForbiddenOriginError(ServerError):
+    """The request comes from a page that may not use this server."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "origin_not_allowed"
+
+
+class TooFastError(ServerError):
+    """One address or one key asks for more than its share of a minute."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class TooManySecretsError(ServerError):
+    """As many client secrets are in force as may be."""
+
+    status = 503
+    code = "too_many_client_secrets"
+
+
+class IdleError(ServerError):
+    """Nothing was said in a session for as long as that may be."""
+
+    type = "invalid_request_error"
+    code = "session_idle"
 
 
 class EngineLostError(ServerError):

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+from server.doors import NOBODY, Doors, Visitor
 from server.errors import FullError, NotReadyError, UnknownModelError
 from server.settings import Settings
+from server.webrtc.registry import Calls
 from streaming.engine.client import EngineClient
 from streaming.engine.messages import EngineReady
 
@@ -26,6 +28,12 @@ class Gateway:
     settings: Settings
     engine: EngineClient
     conversations: set[str] = field(default_factory=set)
+    doors: Doors = field(init=False)
+    calls: Calls = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.doors = Doors(self.settings)
+        self.calls = Calls(self.settings)
 
     def ready(self) -> EngineReady:
         """Returns what the engine can do.
@@ -39,14 +47,17 @@ class Gateway:
             raise NotReadyError("the engine is not ready yet; /readyz says when it is")
         return self.engine.ready
 
-    def admit(self, model: str | None) -> EngineReady:
-        """Checks that a conversation with this model may begin.
+    def admit(self, model: str | None, visitor: Visitor = NOBODY) -> EngineReady:
+        """Checks that this visitor may begin a conversation with this model.
 
         Raises:
+            TooFastError: The visitor has opened too many lately.
             UnknownModelError: Another model is served here; names it.
             NotReadyError: The engine takes no conversations now.
-            FullError: Every seat is taken.
+            FullError: Every seat is taken, or every one that the visitor may have.
         """
+        self.doors.count_opening(visitor)
+        self.doors.check_seat(visitor)
         ready = self.ready()
         if model is not None and model != ready.model_id:
             raise UnknownModelError(f"no model {model!r} here; this server has {ready.model_id!r}")
@@ -56,11 +67,12 @@ class Gateway:
         return ready
 
     @contextmanager
-    def seat(self) -> Iterator[str]:
+    def seat(self, visitor: Visitor = NOBODY) -> Iterator[str]:
         """Takes a seat for one conversation and gives its id."""
         conversation_id = f"conv_{uuid4().hex}"
         self.conversations.add(conversation_id)
         try:
-            yield conversation_id
+            with self.doors.seat(visitor):
+                yield conversation_id
         finally:
             self.conversations.discard(conversation_id)

@@ -15,14 +15,19 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from server.conversation import Conversation
 from server.errors import (
     EngineLostError,
+    ForbiddenOriginError,
     FullError,
+    IdleError,
     NotReadyError,
     ServerError,
     SessionExpiredError,
     SlowReaderError,
+    TooFastError,
+    UnauthorizedError,
     UnknownModelError,
 )
 from server.gateway import Gateway
+from server.lifetime import Lifetime
 from server.listener import abort_connection
 from server.outbox import Outbox
 from server.sessions import new_session
@@ -34,6 +39,10 @@ CLOSE_CODES: dict[type[ServerError], int] = {
     UnknownModelError: 1008,
     SlowReaderError: 1008,
     SessionExpiredError: 1001,
+    IdleError: 1001,
+    UnauthorizedError: 1008,
+    ForbiddenOriginError: 1008,
+    TooFastError: 1013,
     EngineLostError: 1011,
     NotReadyError: 1013,
     FullError: 1013,
@@ -76,13 +85,16 @@ async def _serve(websocket: WebSocket, gateway: Gateway, outbox: Outbox) -> None
     Raises:
         ServerError: The first thing that ended the conversation from our side.
     """
-    ready = gateway.admit(websocket.query_params.get("model"))
-    with gateway.seat() as conversation_id:
+    visitor = gateway.doors.let_in(websocket)
+    ready = gateway.admit(websocket.query_params.get("model"), visitor)
+    lifetime = Lifetime(gateway.settings)
+    with gateway.seat(visitor) as conversation_id:
         conversation = Conversation(
             conversation_id=conversation_id,
-            session=new_session(ready, gateway.settings),
+            session=new_session(ready, gateway.settings, visitor.identity.session),
             engine=gateway.engine,
             outbox=outbox,
+            lifetime=lifetime,
         )
         try:
             await conversation.open()
@@ -91,7 +103,7 @@ async def _serve(websocket: WebSocket, gateway: Gateway, outbox: Outbox) -> None
                     "receive": _receive(websocket, conversation),
                     "send": _send(websocket, outbox, gateway.settings.send_timeout_s),
                     "follow": conversation.follow_engine(),
-                    "expire": _expire(gateway.settings.max_session_s),
+                    "expire": lifetime.end(),
                 }
                 for name, task in tasks.items():
                     group.create_task(task, name=f"{conversation_id} {name}")
@@ -111,11 +123,6 @@ async def _receive(websocket: WebSocket, conversation: Conversation) -> None:
             raise WebSocketDisconnect(message["code"], message.get("reason"))
         text = message.get("text")
         await conversation.receive(message["bytes"] if text is None else text)
-
-
-async def _expire(max_session_s: int) -> None:
-    await asyncio.sleep(max_session_s)
-    raise SessionExpiredError(f"the session lasted {max_session_s} s (max_session_s)")
 
 
 async def _send(websocket: WebSocket, outbox: Outbox, timeout_s: float) -> None:

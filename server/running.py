@@ -77,4 +77,5 @@ async def running_server(settings: Settings, progress: Progress) -> AsyncIterato
     finally:
         server.should_exit = True
         await listening
+        await gateway.calls.close()
         await gateway.engine.stop()

@@ -5,11 +5,16 @@ Knows which settings and which figures of the engine bound a session. Does not k
 
 from __future__ import annotations
 
+from typing import Any
+
 from server.clock import unix_s
 from server.settings import Settings
 from streaming.engine.messages import EngineReady
 from streaming.media.mouth import Mouth
+from streaming.media.playout import Playout
 from streaming.protocol.limits import Limits, ModelProfile
+from streaming.protocol.live import LiveMouth, LiveSession
+from streaming.protocol.ports import MouthPort
 from streaming.protocol.session import RealtimeSession
 from streaming.turns.ear import Ear
 
@@ -19,15 +24,42 @@ TURN_SHARE = 0.75
 LONGEST_TURN_MS = 600_000
 
 
-def new_session(ready: EngineReady, settings: Settings) -> RealtimeSession:
-    """Returns a session for what this engine can do, which ends `max_session_s` from now."""
+def new_session(
+    ready: EngineReady,
+    settings: Settings,
+    defaults: dict[str, Any] | None = None,
+    mouth: MouthPort | None = None,
+) -> RealtimeSession:
+    """Returns a session for what this engine can do, which ends `max_session_s` from now.
+
+    Raises:
+        ProtocolError: The defaults are wrong, or ask for what is not served.
+    """
     return RealtimeSession(
         profile=profile_of(ready),
         ear=Ear(),
-        mouth=Mouth(),
-        limits=Limits(max_message_bytes=settings.max_event_bytes, max_turn_ms=max_turn_ms(ready)),
+        mouth=mouth or Mouth(),
+        limits=limits_of(ready, settings),
         expires_at_s=unix_s() + settings.max_session_s,
+        defaults=defaults,
     )
+
+
+def new_live_session(
+    ready: EngineReady, settings: Settings, playout: Playout, defaults: dict[str, Any] | None = None
+) -> LiveSession:
+    """Returns the same for a line on which the server plays its own sound.
+
+    Raises:
+        ProtocolError: The defaults are wrong, or ask for what is not served.
+    """
+    mouth = LiveMouth()
+    return LiveSession(new_session(ready, settings, defaults, mouth), mouth, playout)
+
+
+def limits_of(ready: EngineReady, settings: Settings) -> Limits:
+    """Returns the bounds of a session with this engine."""
+    return Limits(max_message_bytes=settings.max_event_bytes, max_turn_ms=max_turn_ms(ready))
 
 
 def profile_of(ready: EngineReady) -> ModelProfile:

@@ -68,6 +68,12 @@ class Settings(BaseSettings):
     max_session_s: int = Field(
         3600, ge=1, le=86_400, description="length of one session; a longer one is ended"
     )
+    idle_timeout_s: int = Field(
+        900,
+        ge=1,
+        le=86_400,
+        description="time without speech or events after which a session is ended",
+    )
     send_queue_events: int = Field(
         8192, ge=16, description="events waiting for a slow reader before it is cut off"
     )
@@ -77,6 +83,66 @@ class Settings(BaseSettings):
     send_timeout_s: float = Field(
         30.0, gt=0, le=600, description="how long one write to a reader may take"
     )
+
+    # who may come in
+    api_keys: str | None = Field(
+        None,
+        description="keys that are let in, with commas, each as it is or as sha256:HEX; "
+        "none: everybody is",
+    )
+    allowed_origins: str | None = Field(
+        None,
+        description="other origins whose pages may use this server, with commas; *: every one",
+    )
+    max_client_secrets: int = Field(
+        10_000, ge=1, description="client secrets in force at the same time"
+    )
+    max_openings_per_address: int | None = Field(
+        600, ge=1, description="conversations and secrets that one address may open in a minute"
+    )
+    max_openings_per_key: int | None = Field(
+        None, ge=1, description="the same for one API key; none: no such limit"
+    )
+    max_conversations_per_address: int | None = Field(
+        None, ge=1, description="conversations that one address may have open; none: no such limit"
+    )
+    max_conversations_per_key: int | None = Field(
+        None, ge=1, description="conversations that one API key may have open; none: no such limit"
+    )
+
+    # calls (WebRTC)
+    public_address: str | None = Field(
+        None,
+        description="IP address that calls are told to send to, where the own one is not reachable",
+    )
+    stun_url: str | None = Field(
+        None, pattern=r"^stuns?:[^?]+$", description="STUN server, as stun:HOST:PORT"
+    )
+    turn_url: str | None = Field(
+        None, pattern=r"^turns?:.+$", description="TURN server, as turn:HOST:PORT?transport=udp"
+    )
+    turn_username: str | None = Field(None, description="user name on the TURN server")
+    turn_credential: str | None = Field(None, description="password on the TURN server")
+    turn_secret: str | None = Field(
+        None,
+        description="secret shared with the TURN server, from which users for an hour are made",
+    )
+    max_offer_bytes: int = Field(
+        2**16, ge=2**10, le=2**20, description="size of the request that opens a call"
+    )
+    call_connect_timeout_s: float = Field(
+        30.0, gt=0, le=600, description="how long a call may take to connect before it is dropped"
+    )
+    camera_fps: float = Field(
+        2.0, gt=0, le=30, description="pictures a second that are taken from a camera"
+    )
+    max_frame_pixels: int = Field(
+        1920 * 1080,
+        ge=2**10,
+        le=2**26,
+        description="pixels of a camera's picture; a camera with more is turned off",
+    )
+
     # how soon
     first_packet_target_s: float = Field(
         0.3,

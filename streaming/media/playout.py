@@ -6,6 +6,7 @@ or the protocol: whoever paces asks for the next frame, and is given silence whe
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -53,12 +54,16 @@ SILENCE = bytes(FRAME_BYTES)
 
 
 class Playout:
-    """The replies that are not wholly played, the one that is heard now first."""
+    """The replies that are not wholly played, the one that is heard now first.
+
+    Sound may be put in and thrown out by one thread while another plays.
+    """
 
     def __init__(self, *, max_waiting_s: float = 600.0) -> None:
         self._max_waiting_s = max_waiting_s
         self._parts: deque[_Part] = deque()
         self._waiting_bytes = 0
+        self._lock = threading.Lock()
 
     @property
     def waiting_ms(self) -> int:
@@ -71,49 +76,53 @@ class Playout:
         Raises:
             PlayoutFullError: More would wait than may; names the limit.
         """
-        limit_bytes = int(self._max_waiting_s * 1000) * BYTES_PER_MS
-        if self._waiting_bytes + len(pcm) > limit_bytes:
-            raise PlayoutFullError(
-                f"more than {self._max_waiting_s:.0f} s of speech wait to be played"
-            )
-        if not self._parts or self._parts[-1].response_id != response_id:
-            self._parts.append(_Part(response_id))
-        self._parts[-1].waiting += pcm
-        self._waiting_bytes += len(pcm)
+        with self._lock:
+            limit_bytes = int(self._max_waiting_s * 1000) * BYTES_PER_MS
+            if self._waiting_bytes + len(pcm) > limit_bytes:
+                raise PlayoutFullError(
+                    f"more than {self._max_waiting_s:.0f} s of speech wait to be played"
+                )
+            if not self._parts or self._parts[-1].response_id != response_id:
+                self._parts.append(_Part(response_id))
+            self._parts[-1].waiting += pcm
+            self._waiting_bytes += len(pcm)
 
     def finish(self, response_id: str) -> None:
         """A reply has no more sound than was pushed."""
-        for part in self._parts:
-            if part.response_id == response_id:
-                part.is_complete = True
+        with self._lock:
+            for part in self._parts:
+                if part.response_id == response_id:
+                    part.is_complete = True
 
     def next_frame(self) -> Frame:
         """The next 20 ms; what is missing of them is silence."""
-        pcm = bytearray()
-        started: list[str] = []
-        stopped: list[str] = []
-        while self._parts:
-            part = self._parts[0]
-            piece = part.waiting[: FRAME_BYTES - len(pcm)]
-            if piece and not part.played_bytes:
-                started.append(part.response_id)
-            del part.waiting[: len(piece)]
-            part.played_bytes += len(piece)
-            pcm += piece
-            if part.waiting or not part.is_complete:
-                break
-            stopped.append(part.response_id)
-            self._parts.popleft()
-        self._waiting_bytes -= len(pcm)
-        sound = bytes(pcm) + SILENCE[len(pcm) :]
-        return Frame(pcm=sound, started=tuple(started), stopped=tuple(stopped))
+        with self._lock:
+            pcm = bytearray()
+            started: list[str] = []
+            stopped: list[str] = []
+            while self._parts:
+                part = self._parts[0]
+                piece = part.waiting[: FRAME_BYTES - len(pcm)]
+                if piece and not part.played_bytes:
+                    started.append(part.response_id)
+                del part.waiting[: len(piece)]
+                part.played_bytes += len(piece)
+                pcm += piece
+                if part.waiting or not part.is_complete:
+                    break
+                stopped.append(part.response_id)
+                self._parts.popleft()
+            self._waiting_bytes -= len(pcm)
+            sound = bytes(pcm) + SILENCE[len(pcm) :]
+            return Frame(pcm=sound, started=tuple(started), stopped=tuple(stopped))
 
     def clear(self) -> list[Cut]:
         """Throw out what waits (barge-in); every reply that was not wholly played, in order."""
-        cuts = [
-            Cut(response_id=part.response_id, played_ms=part.played_bytes // BYTES_PER_MS)
-            for part in self._parts
-        ]
-        self._parts.clear()
-        self._waiting_bytes = 0
-        return cuts
+        with self._lock:
+            cuts = [
+                Cut(response_id=part.response_id, played_ms=part.played_bytes // BYTES_PER_MS)
+                for part in self._parts
+            ]
+            self._parts.clear()
+            self._waiting_bytes = 0
+            return cuts

@@ -1,0 +1,63 @@
+"""The peer's camera: decoded video becomes sampled, scaled RGB pictures with a position in time.
+
+Knows aiortc's video track and its limits. Does not know what the pictures are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import av
+import numpy as np
+from aiortc import MediaStreamTrack, RTCRtpReceiver
+from aiortc.mediastreams import MediaStreamError
+
+from server.settings import Settings
+from server.webrtc.errors import FloodError
+from streaming.media.video import Album, FrameSampler, VideoFrame
+
+# A minute at two pictures a second.
+MAX_WAITING_FRAMES = 120
+# Frames that wait for aiortc's decoder: half a second of a fast camera.
+MAX_UNDECODED = 60
+
+
+class Camera:
+    """Collects pictures in an album; a camera that sends too much is turned off."""
+
+    def __init__(self, settings: Settings, position_ms: Callable[[], int]) -> None:
+        self.album = Album(MAX_WAITING_FRAMES)
+        self._sampler = FrameSampler(fps=settings.camera_fps, max_pixels=settings.max_frame_pixels)
+        self._position_ms = position_ms
+
+    async def watch(self, track: MediaStreamTrack, receiver: RTCRtpReceiver) -> None:
+        """Takes pictures until the track ends.
+
+        Raises:
+            FrameError: A picture is too large; names the limit.
+            FloodError: More comes than can be decoded; names the limit.
+        """
+        try:
+            while True:
+                frame = await track.recv()
+                assert isinstance(frame, av.VideoFrame)
+                self._check(receiver)
+                at_ms = self._position_ms()
+                if self._sampler.wants(at_ms):
+                    self.album.add(self._picture(frame, at_ms))
+        except MediaStreamError:
+            return
+        finally:
+            receiver._enabled = False  # packets are not even looked at any more
+
+    def _check(self, receiver: RTCRtpReceiver) -> None:
+        waiting = receiver._RTCRtpReceiver__decoder_queue.qsize()  # type: ignore[attr-defined]
+        if waiting > MAX_UNDECODED:
+            raise FloodError(
+                f"{waiting} video frames wait to be decoded, more than {MAX_UNDECODED}"
+            )
+
+    def _picture(self, frame: av.VideoFrame, at_ms: int) -> VideoFrame:
+        columns, rows = self._sampler.size(frame.width, frame.height)
+        scaled = frame.reformat(width=columns, height=rows, format="rgb24")
+        return VideoFrame(pixels=scaled.to_ndarray().astype(np.uint8, copy=False), at_ms=at_ms)

@@ -1,0 +1,54 @@
+"""How much one client may have, on a clock that the test turns."""
+
+import pytest
+
+from server.errors import FullError, TooFastError
+from server.limits import RateLimit, Seats
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def test_a_minutes_allowance_is_spent_and_comes_back_evenly():
+    clock = Clock()
+    limit = RateLimit(6, "max_openings_per_address", clock)
+    for _ in range(6):
+        limit.spend("a")
+    with pytest.raises(TooFastError, match=r"6 openings a minute \(max_openings_per_address\)"):
+        limit.spend("a")
+    limit.spend("b")
+    clock.now_s = 9.9
+    with pytest.raises(TooFastError, match=r"0\.1 s"):
+        limit.spend("a")
+    clock.now_s = 10.0
+    limit.spend("a")
+
+
+def test_no_limit_counts_nothing():
+    limit = RateLimit(None, "x", Clock())
+    for _ in range(10_000):
+        limit.spend("a")
+    assert len(limit) == 0
+
+
+def test_names_are_forgotten_after_their_minute():
+    clock = Clock()
+    limit = RateLimit(6, "x", clock)
+    for number in range(1000):
+        clock.now_s = float(number)
+        limit.spend(f"address {number}")
+    assert len(limit) <= 61
+
+
+def test_seats_are_counted_by_name_and_given_back():
+    seats = Seats(1, "max_conversations_per_key")
+    with seats.taken("a"):
+        with pytest.raises(FullError, match=r"1 conversations .*max_conversations_per_key"):
+            seats.check("a")
+        seats.check("b")
+    seats.check("a")
+    assert len(seats) == 0

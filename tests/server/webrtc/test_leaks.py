@@ -1,0 +1,65 @@
+"""Many calls, opened and dropped in every way: afterwards everything is as before."""
+
+import asyncio
+import gc
+import os
+import random
+import threading
+
+import pytest
+
+from tests.server.webrtc.rig import calling
+
+MAX_GROWTH_MB = 24
+
+
+def memory_mb():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def census():
+    gc.collect()
+    return {
+        "tasks": len(asyncio.all_tasks()),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "threads": threading.active_count(),
+    }
+
+
+async def one_call(rig, how):
+    peer = rig.peer()
+    if how == "never connects":
+        sdp = await peer.offer()
+        headers = {"content-type": "application/sdp"}
+        await rig.http.post("/v1/realtime/calls", content=sdp, headers=headers)
+    else:
+        location = await peer.call()
+        if how != "drops at once":
+            await peer.until("conversation.created")
+        if how == "is hung up":
+            await rig.http.post(location + "/hangup")
+    await peer.close()
+    rig.peers.remove(peer)
+
+
+HOWS = ("never connects", "drops at once", "leaves", "is hung up")
+
+
+async def rounds(rig, count):
+    draw = random.Random(count)
+    for _ in range(count):
+        await one_call(rig, draw.choice(HOWS))
+    await rig.until_empty(20.0)
+    await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize("count", [10, pytest.param(200, marks=pytest.mark.slow)])
+async def test_dropped_calls_leave_nothing(count):
+    options = {"call_connect_timeout_s": 1.0, "max_openings_per_address": None}
+    async with calling(max_conversations=64, **options) as rig:
+        await rounds(rig, 4)  # what is made once: threads, codecs, caches
+        before, before_mb = census(), memory_mb()
+        await rounds(rig, count)
+        assert census() == before
+        assert memory_mb() - before_mb < MAX_GROWTH_MB
