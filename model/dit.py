@@ -143,8 +143,10 @@ class Attention(nn.Module):
         self.to_v = nn.Linear(config.hidden_size, inner)
         self.to_out = nn.ModuleList([nn.Linear(inner, config.hidden_size)])
 
-    def forward(self, hidden: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
-        """`[B, T, hidden]` to the same shape; `mask` is `[T, T]`, true where a row may look."""
+    def forward(
+        self, hidden: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None
+    ) -> Tensor:
+        """`[B, T, hidden]` to the same shape; `mask` is `[T, T]`, added to the scores."""
         batch, frames, _ = hidden.shape
         query, key, value = (
             project(hidden).view(batch, frames, -1, self.head_dim).transpose(1, 2)  # [B, H, T, D]
@@ -157,13 +159,12 @@ class Attention(nn.Module):
 
 
 def rotate_first_head(heads: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotates pairs (0, 1), (2, 3), … of head 0 of `[B, H, T, D]` by angles `[T, D / 2]`."""
+    """Rotates pairs (0, 1), (2, 3), … of head 0 of `[B, H, T, D]`, in place, by `[T, D / 2]`."""
     cosine, sine = rotation
-    even, odd = heads[:, :1, :, 0::2], heads[:, :1, :, 1::2]
-    first = torch.stack((even * cosine - odd * sine, odd * cosine + even * sine), dim=-1).flatten(
-        -2
-    )
-    return torch.cat((first.to(heads.dtype), heads[:, 1:]), dim=1)
+    even, odd = heads[:, 0, :, 0::2], heads[:, 0, :, 1::2]
+    pairs = torch.stack((even * cosine - odd * sine, odd * cosine + even * sine), dim=-1)
+    heads[:, 0] = pairs.flatten(-2)
+    return heads
 
 
 class FeedForward(nn.Module):
@@ -194,8 +195,22 @@ class DiTLayer(nn.Module):
         self.attn = Attention(config)
         self.ff = FeedForward(config.hidden_size, config.ff_mult)
 
+    @property
+    def looks(self) -> bool:
+        """Tells whether it looks at any block but a frame's own."""
+        return bool(self.looks_back or self.looks_ahead)
+
+    def mask(self, blocks: Tensor) -> Tensor:
+        """What keeps a frame from the blocks it must not see, to be added to scores.
+
+        Args:
+            blocks: `[T, T]`, block of the column minus block of the row.
+        """
+        seen = (blocks >= -self.looks_back) & (blocks <= self.looks_ahead)
+        return torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, -torch.inf)
+
     def forward(
-        self, hidden: Tensor, time: Tensor, rotation: tuple[Tensor, Tensor], blocks: Tensor
+        self, hidden: Tensor, time: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None
     ) -> Tensor:
         """`[B, T, hidden]` to the same shape.
 
@@ -203,10 +218,9 @@ class DiTLayer(nn.Module):
             hidden: The stream.
             time: `[B, hidden]`.
             rotation: Cosines and sines, each `[T, D / 2]`.
-            blocks: `[T, T]`, block of the column minus block of the row.
+            mask: Of `mask`; None where the T frames are one block.
         """
         shift, scale, gate, ff_shift, ff_scale, ff_gate = self.attn_norm.modulation(time)
-        mask = (blocks >= -self.looks_back) & (blocks <= self.looks_ahead)
         attended = self.attn(modulated(hidden, shift, scale), rotation, mask)
         hidden = hidden + gate * attended
         output: Tensor = hidden + ff_gate * self.ff(modulated(hidden, ff_shift, ff_scale))
@@ -279,17 +293,32 @@ class DiT(nn.Module):
         Returns:
             `[B, T, mel_dim]`.
         """
-        frames = torch.arange(state.shape[1], device=state.device)
-        block = frames // self.config.block_size
-        blocks = block[None, :] - block[:, None]
-        rotation = _angles(frames, self.config)
         embedded_time = self.time_embed(time)
         hidden = self.input_embed(state, conditions)
-        for layer in self.transformer_blocks:
-            hidden = layer(hidden, embedded_time, rotation, blocks)
+        hidden = self._through_layers(hidden, embedded_time)
         scale, shift = self.norm_out.modulation(embedded_time)
         output: Tensor = self.proj_out(modulated(hidden, shift, scale))
         return output
+
+    def _through_layers(self, hidden: Tensor, time: Tensor) -> Tensor:
+        """Runs the layers; where none of another block is looked at, blocks go as a batch."""
+        rows, length, width = hidden.shape
+        size = self.config.block_size
+        frames = torch.arange(length, device=hidden.device)
+        block = frames // size
+        blocks = block[None, :] - block[:, None]
+        cosine, sine = _angles(frames, self.config)
+        count, rest = divmod(length, size)
+        of_blocks = time.repeat_interleave(count, dim=0)
+        for layer in self.transformer_blocks:
+            assert isinstance(layer, DiTLayer)
+            if rest or layer.looks:
+                hidden = layer(hidden, time, (cosine, sine), layer.mask(blocks))
+            else:
+                parts = hidden.reshape(-1, size, width)
+                rotation = cosine[:size], sine[:size]  # relative, so that each block is the first
+                hidden = layer(parts, of_blocks, rotation, None).view(rows, length, width)
+        return hidden
 
 
 def _angles(frames: Tensor, config: DiTConfig) -> tuple[Tensor, Tensor]:
