@@ -39,6 +39,7 @@ def new_session(
         profile=profile_of(ready),
         ear=Ear(),
         mouth=mouth or Mouth(),
+        new_mouth=Mouth if mouth is None else None,
         limits=limits_of(ready, settings),
         expires_at_s=unix_s() + settings.max_session_s,
         defaults=defaults,

@@ -59,7 +59,7 @@ async def test_a_camera_that_is_too_large_is_turned_off_by_its_limit():
 
 @pytest.mark.parametrize("inputs", [SEES, ("text", "audio")])
 async def test_a_camera_leaves_nothing_behind(inputs):
-    async with calling(inputs=inputs) as rig:
+    async with calling(inputs=inputs, call_connect_timeout_s=3.0) as rig:
         peer = rig.peer(camera=CameraTrack())
         await peer.call()
         await peer.close()

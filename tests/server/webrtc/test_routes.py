@@ -40,8 +40,8 @@ def damaged(offer):
     audio = offer.split("m=application")[0]
     second = "m=audio" + audio.split("m=audio")[1].replace("a=mid:0", "a=mid:7")
     return {
-        "empty": ("", "no SDP"),
-        "no SDP": ("hello", "no SDP"),
+        "empty": ("", "this one has none"),
+        "no SDP": ("hello", "this one has none"),
         "no sections": ("v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n", "audio section"),
         "two audios": (audio + second, "2 audio"),
         "no ice": (without(offer, "a=ice-"), "ice-ufrag"),
