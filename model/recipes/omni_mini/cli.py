@@ -44,7 +44,7 @@ def train(
     ] = Path("runs/omni_mini"),
     steps: Annotated[int | None, typer.Option(help="optimiser steps in all", min=1)] = None,
     start: Annotated[
-        Path | None, typer.Option(help="checkpoint whose DiT the stage dit begins with")
+        Path | None, typer.Option(help="checkpoint that the stages dit and adapt begin with")
     ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="everything tiny, to see it run")] = False,
     threads: Annotated[int | None, typer.Option(help="torch threads", min=1)] = None,

@@ -29,6 +29,7 @@ from model.recipes.omni_mini.ear import (
 )
 from model.recipes.omni_mini.hearing_data import Utterance
 
+TOWER_PREFIX = "thinker.audio_tower."
 _WORD = re.compile(r"[A-Za-z']+")
 
 
@@ -275,7 +276,7 @@ def export_tensors(directory: Path) -> dict[str, Tensor]:
     state = torch.load(directory / "state.pt", weights_only=True)["ear"]
     prefix = "tower."
     return {
-        "thinker.audio_tower." + name.removeprefix(prefix): tensor
+        TOWER_PREFIX + name.removeprefix(prefix): tensor
         for name, tensor in state.items()
         if name.startswith(prefix)
     }

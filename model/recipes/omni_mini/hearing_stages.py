@@ -21,6 +21,7 @@ from model.recipes.omni_mini.adapt import Draw, Student, train_adaptation
 from model.recipes.omni_mini.adapt_measure import agreement
 from model.recipes.omni_mini.ear import Ear, make_batch
 from model.recipes.omni_mini.hearing import (
+    TOWER_PREFIX,
     HearingEar,
     HearingLoss,
     Speller,
@@ -41,6 +42,7 @@ from model.recipes.omni_mini.lessons import Chat, Lesson, simulate
 from model.recipes.omni_mini.letters import TrainingPlan, letter_errors, letters_only, train_ear
 from model.recipes.omni_mini.stages import Work
 from model.recipes.omni_mini.thinker_base import base_thinker, base_tokenizer
+from model.recipes.omni_mini.training import published
 
 BLANK_TEXT = " "  # its embedding is what the ear writes where no token ends
 REPLY_TOKENS = 24
@@ -111,6 +113,8 @@ def adapt(work: Work) -> None:
     """Stage C."""
     streams = _streams(work)
     student = Student(base_thinker())
+    if work.start is not None and not (work.directory / "adapt" / "state.pt").exists():
+        student.load_tensors(published(work.start, ""))
     chat = Chat(base_tokenizer(), student.thinker.model.embed_tokens.weight.detach())
     draw = lessons_of(work, chat, streams["train"], batch=2 if work.smoke else 8)
     figures = _plan(work, steps=170, smoke_steps=2, seed=21)
@@ -181,7 +185,10 @@ def _streams(work: Work) -> dict[str, list[tuple[str, Tensor]]]:
         return found
     known = _utterances(work, "train", "general")
     ear = _hearing_ear(known)
-    ear.load_state_dict(_state(work.directory / "tokens"))
+    if work.start is not None and not (work.directory / "tokens" / "state.pt").exists():
+        ear.tower.load_state_dict(published(work.start, TOWER_PREFIX))
+    else:
+        ear.load_state_dict(_state(work.directory / "tokens"))
     rng = np.random.default_rng(77)
     asked = _replies(work)
     familiar = [utterance for utterance in known if utterance.text in asked] or known

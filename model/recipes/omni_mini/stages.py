@@ -39,7 +39,8 @@ class Work:
         directory: Of everything the stages write.
         smoke: Makes every stage tiny: it shows that all of it runs, not that it learns much.
         steps: Overrides the optimiser steps of a training stage.
-        start: A checkpoint that the DiT begins with, instead of random weights.
+        start: A checkpoint that the DiT and the Thinker's deltas begin with, and whose ear is taken
+            where the run has none.
     """
 
     directory: Path

@@ -45,6 +45,13 @@ class Schedule:
         return self.peak * rise * fall
 
 
+def published(checkpoint: Path, prefix: str) -> dict[str, Tensor]:
+    """Reads the tensors of a checkpoint whose names begin with `prefix`, without it, in float32."""
+    with TensorFiles(checkpoint) as files:
+        names = [name for name in files.shapes if name.startswith(prefix)]
+        return {name.removeprefix(prefix): files.read(name).float() for name in names}
+
+
 @dataclass(slots=True)
 class Run:
     """One resumable training run."""
@@ -79,10 +86,7 @@ class Run:
             checkpoint: A directory in the published layout.
             prefix: Of the network's tensors there, "talker." say.
         """
-        with TensorFiles(checkpoint) as files:
-            names = [name for name in files.shapes if name.startswith(prefix)]
-            weights = {name.removeprefix(prefix): files.read(name).float() for name in names}
-        self.model.load_state_dict(weights)
+        self.model.load_state_dict(published(checkpoint, prefix))
 
     def save(self) -> None:
         """Writes the state; a reader never sees half of it."""
