@@ -11,6 +11,7 @@
     ├── TooManySecretsError  as many client secrets are in force as may be (503)
     ├── IdleError           a session in which nothing was said for too long; names the limit
     ├── SessionExpiredError a session that has lasted as long as it may; names the limit
+    ├── ContextFullError    a prompt that is longer than the model's context (400)
     ├── EngineLostError     the engine lost this conversation, or itself ended
     └── SlowReaderError     a peer that does not read what it asked for; names the limit
 
@@ -103,6 +104,14 @@ class IdleError(ServerError):
 
     type = "invalid_request_error"
     code = "session_idle"
+
+
+class ContextFullError(ServerError):
+    """What was asked does not fit into the model's context."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "context_length_exceeded"
 
 
 class EngineLostError(ServerError):

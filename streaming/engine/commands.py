@@ -138,6 +138,7 @@ class Commands:
                 code = "unknown_voice"
                 raise RefusedError(f"no voice {voice!r}; voices: {', '.join(self._voices)}")
             self._admit(command)
+            code = "context"
             self._conversations[name] = self._new(command, voice)
         except RefusedError as error:
             self._emit(ConversationRefused(conversation_id=name, code=code, message=str(error)))

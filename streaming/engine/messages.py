@@ -252,7 +252,11 @@ class ConversationOpened(OfConversation):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConversationRefused(OfConversation):
-    """The conversation got no slot; `code` is "capacity", "unknown_voice" or "duplicate"."""
+    """The conversation got no slot.
+
+    `code` is "capacity", "context" (its instructions are too long for it), "unknown_voice",
+    "unknown_conversation" (of the parent) or "duplicate".
+    """
 
     code: str
     message: str

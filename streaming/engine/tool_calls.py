@@ -52,7 +52,7 @@ def result_text(output: str) -> str:
 
 def opening_text(function: str | None) -> str:
     """What a reply begins with that must be a call, of this function if one is named."""
-    return f'{OPEN}\n{{"name": "' + ("" if function is None else f'{function}", "arguments": ')
+    return f'{OPEN}\n{{"name": "' + ("" if function is None else f'{function}", "arguments": {{')
 
 
 @dataclass(frozen=True, slots=True)

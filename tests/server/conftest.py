@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from server.running import running_server
 from server.settings import load_settings
 
-START_TIMEOUT_S = 120
+START_TIMEOUT_S = 300
 STOP_TIMEOUT_S = 60
 # A random Talker does not know when to stop, nor a random Thinker.
 TINY = {"threads": 1, "max_speech_s": 0.5, "context_tokens": 320}
@@ -99,6 +99,14 @@ def serving(**settings):
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def roomy_server(talkative_checkpoint):
+    """The same with a context that holds the description of tools."""
+    roomy = TINY | {"context_tokens": 2048}
+    with serving(model=str(talkative_checkpoint), **roomy) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

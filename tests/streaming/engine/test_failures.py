@@ -172,7 +172,7 @@ def test_a_reply_ends_where_the_context_does(model: OmniModel) -> None:
 def test_an_instruction_that_does_not_fit_is_refused(model: OmniModel) -> None:
     driver = opened(model, context_tokens=40)
     driver.settle(OTHER.open(instructions="word " * 200))
-    assert driver.of(m.ConversationRefused)[0].code == "capacity"
+    assert driver.of(m.ConversationRefused)[0].code == "context"
     driver.settle(m.UpdateInstructions(conversation_id="c", instructions="word " * 200))
     assert faults(driver) == [("c", "capacity", None)]
     driver.settle(TALK.respond("r", instructions="word " * 200))

@@ -1,0 +1,255 @@
+"""`POST /v1/chat/completions`: one answer, whole or as server-sent events.
+
+Knows HTTP and the engine. What a request may ask and how its answer looks is
+`streaming.protocol.completion_request` and `completion_answer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from server.clock import unix_s
+from server.doors import Visitor
+from server.errors import (
+    ContextFullError,
+    EngineLostError,
+    FullError,
+    NotReadyError,
+    ServerError,
+)
+from server.gateway import Gateway
+from server.sessions import limits_of, profile_of
+from server.sound_files import decoded_sound, encoded_sound
+from server.translate import to_engine, to_protocol
+from streaming.engine import messages as engine
+from streaming.protocol import commands as said
+from streaming.protocol import engine_events as heard
+from streaming.protocol.completion_answer import CompletionAnswer
+from streaming.protocol.completion_request import Asked, AskedPart, SoundFile, parsed_request
+from streaming.protocol.errors import ProtocolError
+from streaming.protocol.limits import Limits
+
+logger = logging.getLogger("omnilive.completions")
+
+RESPONSE_ID = "answer"
+
+
+async def completions(request: Request) -> Response:
+    """Answers one request."""
+    gateway: Gateway = request.app.state.gateway
+    visitor = gateway.doors.let_in(request)
+    try:
+        ready = gateway.ready()
+        limits = limits_of(ready, gateway.settings)
+        body = await _body(request, limits.max_message_bytes)
+        asked = parsed_request(body, profile_of(ready), limits)
+        items = await asyncio.to_thread(_decoded, asked, limits)
+    except ProtocolError as error:
+        return _refused(error)
+    except ClientDisconnect:
+        return Response(status_code=499)
+    gateway.admit(asked.model, visitor)
+    answer = CompletionAnswer(
+        asked, completion_id=f"chatcmpl-{uuid4().hex}", model=ready.model_id, created_s=unix_s()
+    )
+    if asked.stream:
+        events = _events(gateway, visitor, asked, items)
+        await anext(events)  # the engine has taken the conversation: a refusal is still a status
+        return StreamingResponse(_stream(events, answer), media_type="text/event-stream")
+    return await _whole(_events(gateway, visitor, asked, items), asked, answer)
+
+
+ROUTES: tuple[BaseRoute, ...] = (Route("/v1/chat/completions", completions, methods=["POST"]),)
+
+
+async def _body(request: Request, max_bytes: int) -> Any:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > max_bytes:
+            raise ProtocolError(
+                "message_too_large", f"The body has more than {max_bytes} bytes (max_event_bytes)."
+            )
+    try:
+        return orjson.loads(bytes(body))
+    except orjson.JSONDecodeError as error:
+        raise ProtocolError("invalid_json", f"The body is not JSON: {error}.") from None
+
+
+def _decoded(asked: Asked, limits: Limits) -> list[said.CreateItem]:
+    """The conversation as commands, its sound decoded."""
+    return [
+        said.CreateItem(
+            item_id=f"item_{place}",
+            previous_item_id=f"item_{place - 1}" if place else None,
+            role=item.role,
+            parts=tuple(_part(part, limits) for part in item.parts),
+        )
+        for place, item in enumerate(asked.items)
+    ]
+
+
+def _part(part: AskedPart, limits: Limits) -> said.Part:
+    if isinstance(part, SoundFile):
+        pcm = decoded_sound(part.data, part.kind, max_ms=limits.max_turn_ms, param=part.param)
+        return said.AudioPart(pcm=pcm)
+    return part
+
+
+async def _events(
+    gateway: Gateway, visitor: Visitor, asked: Asked, items: list[said.CreateItem]
+) -> AsyncGenerator[heard.EngineEvent | None]:
+    """Yields None once the engine has taken the conversation, then what it says of the answer.
+
+    Raises:
+        ServerError: The engine refuses, or is lost.
+    """
+    async with _conversation(gateway, visitor, asked, items) as messages:
+        yield None
+        while True:
+            message = await messages.get()
+            if isinstance(message, engine.EngineFault):
+                raise _refusal_of(message)
+            event = to_protocol(message)
+            if event is not None:
+                yield event
+            if isinstance(event, heard.ReplyDone):
+                return
+
+
+@asynccontextmanager
+async def _conversation(
+    gateway: Gateway, visitor: Visitor, asked: Asked, items: list[said.CreateItem]
+) -> AsyncIterator[asyncio.Queue[engine.Event]]:
+    """Opens a conversation, says all of it and asks for the answer; ends it in any case."""
+    with gateway.seat(visitor) as name:
+        messages = gateway.engine.subscribe(name)
+        try:
+            await gateway.engine.send(
+                engine.OpenConversation(
+                    conversation_id=name,
+                    instructions=asked.instructions,
+                    tools=asked.tools.texts,
+                    voice=asked.voice,
+                )
+            )
+            match await messages.get():
+                case engine.ConversationRefused(code="context", message=text):
+                    raise ContextFullError(text)
+                case engine.ConversationRefused(message=text):
+                    raise FullError(text)
+                case engine.EngineFault(message=text):
+                    raise NotReadyError(text)
+            for item in items:
+                await gateway.engine.send(to_engine(item, name))
+            await gateway.engine.send(to_engine(_start(asked), name))
+            yield messages
+        finally:
+            gateway.engine.unsubscribe(name)
+
+
+def _refusal_of(fault: engine.EngineFault) -> ServerError:
+    """What it means that an item, or all of a conversation, was refused."""
+    if fault.fatal:
+        return EngineLostError(fault.message)
+    return (
+        ContextFullError(fault.message) if fault.code == "capacity" else ServerError(fault.message)
+    )
+
+
+def _start(asked: Asked) -> said.StartResponse:
+    return said.StartResponse(
+        response_id=RESPONSE_ID,
+        item_id=f"item_{len(asked.items)}",
+        modality=asked.modality,
+        voice=asked.voice,
+        instructions=None,
+        max_output_tokens=asked.max_tokens,
+        tools=None,
+        tool_choice=asked.tools.choice,
+        function=asked.tools.function,
+    )
+
+
+async def _whole(
+    events: AsyncGenerator[heard.EngineEvent | None], asked: Asked, answer: CompletionAnswer
+) -> Response:
+    async with aclosing(events):
+        async for event in events:
+            if event is not None:
+                _take(answer, event)
+    assert answer.done is not None
+    if answer.done.status == "failed":
+        return JSONResponse({"error": _failure(answer.done)}, 500)
+    sound = b""
+    if asked.modality == "audio":
+        sound = await asyncio.to_thread(encoded_sound, bytes(answer.pcm), asked.audio_format)
+    return JSONResponse(answer.whole(sound))
+
+
+async def _stream(
+    events: AsyncGenerator[heard.EngineEvent | None], answer: CompletionAnswer
+) -> AsyncIterator[bytes]:
+    """Server-sent events; a failure is one too, for the status has been sent."""
+    try:
+        # A client that leaves closes this, and with it the conversation.
+        async with aclosing(events):
+            async for event in events:
+                for chunk in _take(answer, event) if event is not None else ():
+                    yield _sse(chunk)
+        assert answer.done is not None
+        if answer.done.status == "failed":
+            yield _sse({"error": _failure(answer.done)})
+    except ServerError as error:
+        logger.info("an answer broke off: %s", error)
+        yield _sse(error.body())
+    yield b"data: [DONE]\n\n"
+
+
+def _take(answer: CompletionAnswer, event: heard.EngineEvent) -> list[dict[str, Any]]:
+    match event:
+        case (
+            heard.ReplyText()
+            | heard.ReplyAudio()
+            | heard.ReplyCall()
+            | heard.ReplyCallDone()
+            | heard.ReplyDone()
+        ):
+            return answer.take(event)
+        case _:
+            return []
+
+
+def _failure(done: heard.ReplyDone) -> dict[str, Any]:
+    failure = done.failure or heard.Failure(code="server_error", message="The answer failed.")
+    return {
+        "message": failure.message,
+        "type": "server_error",
+        "code": failure.code,
+        "param": None,
+    }
+
+
+def _refused(error: ProtocolError) -> Response:
+    status = 413 if error.code == "message_too_large" else 400
+    body = {
+        "message": error.message,
+        "type": "invalid_request_error",
+        "code": error.code,
+        "param": error.param,
+    }
+    return JSONResponse({"error": body}, status)
+
+
+def _sse(chunk: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"
