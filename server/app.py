@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from server import completions
+from server import completions, page
 from server.doors import split
 from server.errors import ServerError
 from server.gateway import Gateway
@@ -93,6 +93,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     WebSocketRoute("/v1/realtime", realtime),
     *completions.ROUTES,
     *webrtc.ROUTES,
+    *page.ROUTES,
 )
 
 

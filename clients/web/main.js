@@ -1,0 +1,352 @@
+// The page: wires buttons, captions, meters and read-outs to one conversation at a time.
+
+import { Call, CallError } from './call.js';
+import { Conversation } from './conversation.js';
+import { TurnClock } from './latency.js';
+import * as media from './media.js';
+import { Meter, shown } from './meter.js';
+import { Socket } from './socket.js';
+
+const $ = (id) => document.getElementById(id);
+const MAX_TURNS_SHOWN = 5;
+
+let models = [];
+let line = null; // the Call or Socket in use
+let microphone = null;
+let camera = null;
+let context = null;
+let meters = {};
+let responding = false; // a reply is being made
+let answering = false; // … or is still played
+let awaitsSound = false;
+const clock = new TurnClock(showTurn);
+let conversation = new Conversation(showCaption);
+
+// --- words and states ---------------------------------------------------------------------------
+
+function say(text, state) {
+  $('status').textContent = text;
+  $('status').dataset.state = state;
+}
+
+function warn(text) {
+  $('alert').textContent = text ?? '';
+  $('alert').hidden = !text;
+}
+
+function show() {
+  const live = line !== null;
+  const push = $('mode').value === 'push';
+  $('start').textContent = live ? 'Stop' : 'Start talking';
+  $('start').classList.toggle('primary', !live);
+  $('hold').hidden = $('hold-help').hidden = !(live && push && microphone);
+  $('mute').hidden = !(live && !push && microphone);
+  $('interrupt').hidden = !(live && answering);
+}
+
+// --- connecting ---------------------------------------------------------------------------------
+
+async function loadModels() {
+  const key = $('key').value;
+  const reply = await fetch('/v1/models', { headers: key ? { Authorization: `Bearer ${key}` } : {} });
+  const body = await reply.json();
+  if (!reply.ok) throw new CallError(body.error.message);
+  models = body.data;
+  fill($('model'), models.map((model) => model.id));
+  showVoices();
+}
+
+function showVoices() {
+  fill($('voice'), chosen()?.voices ?? []);
+}
+
+function chosen() {
+  return models.find((model) => model.id === $('model').value);
+}
+
+function fill(select, values) {
+  const kept = select.value;
+  select.replaceChildren(...values.map((value) => new Option(value)));
+  if (values.includes(kept)) select.value = kept;
+}
+
+async function start({ withMicrophone }) {
+  warn();
+  $('start').disabled = true;
+  say('Connecting …', 'wait');
+  try {
+    if (!models.length) await loadModels();
+    context = new AudioContext({ sampleRate: 24000 });
+    await context.resume();
+    if (withMicrophone) await openMicrophone();
+    line = await connect();
+    begin();
+  } catch (error) {
+    stop();
+    say('Not connected', 'lost');
+    warn(error instanceof CallError ? error.message : `The server cannot be reached. (${error.message})`);
+  } finally {
+    $('start').disabled = false;
+    show();
+  }
+}
+
+async function openMicrophone() {
+  try {
+    microphone = await media.microphone();
+    meters.mic = new Meter(context, context.createMediaStreamSource(microphone));
+  } catch (error) {
+    if (!(error instanceof media.MediaError)) throw error;
+    warn(error.message);
+  }
+}
+
+// Tries WebRTC first, unless told otherwise; where it finds no path, the WebSocket.
+async function connect() {
+  const options = {
+    key: $('key').value,
+    model: $('model').value,
+    takesVideo: chosen()?.inputs.includes('video') ?? false,
+    sound: $('sound'),
+    microphone,
+    camera,
+    context,
+  };
+  const handlers = { event: take, lost };
+  const wanted = $('transport').value;
+  const kinds = { webrtc: [Call], websocket: [Socket], auto: [Call, Socket] }[wanted];
+  let failure = null;
+  for (const Kind of kinds) {
+    const attempt = new Kind(options, handlers);
+    try {
+      await attempt.connect();
+      return attempt;
+    } catch (error) {
+      attempt.close();
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+function begin() {
+  conversation = new Conversation(showCaption);
+  meters.reply = new Meter(context, line.output);
+  const push = $('mode').value === 'push';
+  setMuted(push);
+  line.send({ type: 'session.update', session: session(push) });
+  say(`Connected over ${line.name}${microphone ? '' : ', without a microphone'}`, 'live');
+}
+
+function session(push) {
+  const input = { transcription: { model: 'omni' } };
+  if (push) input.turn_detection = null;
+  const options = { type: 'realtime', audio: { input } };
+  if ($('voice').value) options.audio.output = { voice: $('voice').value };
+  const instructions = $('instructions').value.trim();
+  if (instructions) options.instructions = instructions;
+  return options;
+}
+
+function stop() {
+  line?.close();
+  media.stop(microphone);
+  context?.close();
+  line = microphone = context = null;
+  meters = {};
+  responding = answering = awaitsSound = false;
+}
+
+function lost(reason) {
+  stop();
+  say('Disconnected', 'lost');
+  const last = $('alert').hidden ? '' : `${$('alert').textContent} `;
+  warn(`${last}${reason} Press “Start talking” to begin a new conversation.`);
+  show();
+}
+
+// --- events -------------------------------------------------------------------------------------
+
+function take(event) {
+  for (const answer of conversation.take(event)) line?.send(answer);
+  const nowMs = performance.now();
+  switch (event.type) {
+    case 'input_audio_buffer.speech_stopped':
+      clock.speechEnded(meters.mic?.lastLoudMs ?? nowMs);
+      break;
+    case 'response.created':
+      clock.responded(nowMs);
+      responding = answering = awaitsSound = true;
+      break;
+    case 'response.output_audio_transcript.delta':
+      clock.words(nowMs);
+      break;
+    case 'response.done':
+      responding = false;
+      answering = line?.ownsPlayback ? false : awaitsSound && event.response.status === 'completed';
+      break;
+    case 'output_audio_buffer.started':
+      answering = true;
+      break;
+    case 'output_audio_buffer.stopped':
+    case 'output_audio_buffer.cleared':
+      answering = false;
+      break;
+    case 'error':
+      warn(event.error.message);
+      break;
+  }
+  show();
+}
+
+function interrupt() {
+  if (responding) line.send({ type: 'response.cancel' });
+  line.silence();
+  answering = awaitsSound = false;
+  show();
+}
+
+// --- talking ------------------------------------------------------------------------------------
+
+function setMuted(muted) {
+  for (const track of microphone?.getAudioTracks() ?? []) track.enabled = !muted;
+  $('mute').setAttribute('aria-pressed', String(muted));
+}
+
+function press() {
+  if (!line || 'held' in $('hold').dataset) return;
+  $('hold').dataset.held = '';
+  $('hold').textContent = 'Listening …';
+  if (answering) interrupt();
+  line.send({ type: 'input_audio_buffer.clear' });
+  setMuted(false);
+}
+
+function release() {
+  if (!('held' in $('hold').dataset)) return;
+  delete $('hold').dataset.held;
+  $('hold').textContent = 'Hold to talk';
+  setMuted(true);
+  clock.speechEnded(performance.now());
+  line?.send({ type: 'input_audio_buffer.commit' });
+  line?.send({ type: 'response.create' });
+}
+
+async function sendText(event) {
+  event.preventDefault();
+  const text = $('text').value.trim();
+  if (!text) return;
+  if (!line) await start({ withMicrophone: false });
+  if (!line) return;
+  $('text').value = '';
+  if (answering) interrupt();
+  const content = [{ type: 'input_text', text }];
+  line.send({ type: 'conversation.item.create', item: { type: 'message', role: 'user', content } });
+  clock.speechEnded(performance.now());
+  line.send({ type: 'response.create' });
+}
+
+async function toggleCamera() {
+  if (camera) {
+    media.stop(camera);
+    camera = null;
+  } else {
+    try {
+      camera = await media.camera();
+    } catch (error) {
+      warn(error.message);
+    }
+  }
+  await line?.setCamera(camera);
+  const sees = chosen()?.inputs.includes('video') && line?.name !== 'WebSocket';
+  $('preview-note').textContent = sees
+    ? 'The model sees this.'
+    : 'This model or connection takes no video: the picture stays in your browser.';
+  $('preview-video').srcObject = camera;
+  $('preview').hidden = !camera;
+  $('camera').setAttribute('aria-pressed', String(camera !== null));
+}
+
+// --- what is shown ------------------------------------------------------------------------------
+
+function showCaption(caption) {
+  const id = `caption-${caption.id}`;
+  let entry = $(id);
+  if (!entry) {
+    entry = document.createElement('li');
+    entry.id = id;
+    entry.dataset.role = caption.role;
+    const who = document.createElement('span');
+    who.className = 'who';
+    who.textContent = caption.role === 'user' ? 'You' : 'Reply';
+    entry.append(who, document.createElement('span'));
+    $('captions').append(entry);
+    $('empty').hidden = true;
+  }
+  entry.lastChild.textContent = caption.text || '…';
+  if (caption.cut) entry.dataset.cut = '';
+  $('captions').scrollTop = $('captions').scrollHeight;
+  // A screen reader is told once, when the words are complete.
+  if (caption.done && !entry.dataset.told && caption.text) {
+    entry.dataset.told = 'yes';
+    $('announcer').textContent = `${caption.role === 'user' ? 'You' : 'Reply'}: ${caption.text}`;
+  }
+}
+
+function showTurn(turn) {
+  const row = document.createElement('tr');
+  const figures = [turn.number, turn.total, turn.turnEnd, turn.words, turn.sound];
+  for (const figure of figures) row.insertCell().textContent = String(Math.round(figure));
+  if (turn.number === 1) $('turns').replaceChildren();
+  $('turns').prepend(row);
+  while ($('turns').rows.length > MAX_TURNS_SHOWN) $('turns').lastChild.remove();
+}
+
+function showLevels() {
+  for (const [name, id] of [['mic', 'mic-level'], ['reply', 'reply-level']]) {
+    const level = meters[name]?.read() ?? 0;
+    $(id).style.transform = `scaleX(${shown(level).toFixed(3)})`;
+  }
+  if (awaitsSound && meters.reply?.isLoud) {
+    awaitsSound = false;
+    clock.sound(performance.now());
+  }
+}
+
+// --- wiring -------------------------------------------------------------------------------------
+
+$('start').addEventListener('click', () => {
+  if (!line) return start({ withMicrophone: true });
+  stop();
+  say('Not connected', 'idle');
+  return show();
+});
+$('mute').addEventListener('click', () => setMuted($('mute').getAttribute('aria-pressed') !== 'true'));
+$('interrupt').addEventListener('click', interrupt);
+$('camera').addEventListener('click', toggleCamera);
+$('type').addEventListener('submit', sendText);
+$('model').addEventListener('change', showVoices);
+$('key').value = sessionStorage.getItem('omnilive-key') ?? '';
+$('key').addEventListener('change', () => {
+  sessionStorage.setItem('omnilive-key', $('key').value);
+  loadModels().then(() => warn(), (error) => warn(error.message));
+});
+$('hold').addEventListener('pointerdown', (event) => {
+  $('hold').setPointerCapture(event.pointerId);
+  press();
+});
+for (const end of ['pointerup', 'pointercancel', 'blur']) $('hold').addEventListener(end, release);
+for (const [kind, act] of [['keydown', press], ['keyup', release]]) {
+  $('hold').addEventListener(kind, (event) => {
+    if (event.key !== ' ' && event.key !== 'Enter') return;
+    event.preventDefault();
+    if (!event.repeat) act();
+  });
+}
+window.addEventListener('pagehide', stop);
+setInterval(showLevels, 40);
+loadModels().catch((error) => {
+  warn(error instanceof CallError ? error.message : 'The server cannot be reached.');
+  if (error instanceof CallError) $('settings').open = true;
+});
+show();

@@ -1,0 +1,36 @@
+// Microphone and camera, and why they cannot be had, in words for people.
+
+export class MediaError extends Error {}
+
+const SOUND = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+
+export const microphone = () => ask({ audio: SOUND }, 'microphone');
+export const camera = () => ask({ video: { width: 640, height: 480, frameRate: 15 } }, 'camera');
+
+export function stop(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
+}
+
+async function ask(constraints, what) {
+  if (!navigator.mediaDevices) {
+    throw new MediaError(`Browsers give the ${what} only to pages from https or from localhost.`);
+  }
+  try {
+    return await navigator.mediaDevices.getUserMedia(constraints);
+  } catch (error) {
+    throw new MediaError(reason(error, what));
+  }
+}
+
+function reason(error, what) {
+  switch (error.name) {
+    case 'NotAllowedError':
+      return `The ${what} is blocked. Allow it for this page in the address bar, then try again. You can type meanwhile.`;
+    case 'NotFoundError':
+      return `No ${what} was found. Plug one in and try again. You can type meanwhile.`;
+    case 'NotReadableError':
+      return `The ${what} is in use by another program. Close that and try again. You can type meanwhile.`;
+    default:
+      return `The ${what} cannot be used (${error.name}). You can type meanwhile.`;
+  }
+}

@@ -1,0 +1,113 @@
+// A conversation over a WebSocket, for where WebRTC finds no path: sound as base64 in events.
+
+import { CallError } from './call.js';
+
+const RATE = 24000;
+const CONNECT_MS = 8000;
+
+export class Socket {
+  name = 'WebSocket';
+  ownsPlayback = true; // the page plays, and says what was heard
+
+  // handlers: event(e), lost(reason)
+  constructor({ key, model, microphone, context }, handlers) {
+    Object.assign(this, { key, model, microphone, context, handlers });
+    this.closed = false;
+    this.playing = null; // {itemId, startedAt}: samples of the player when the item began
+    this.played = 0;
+  }
+
+  async connect() {
+    await this.context.audioWorklet.addModule('/web/worklets.js');
+    this.player = new AudioWorkletNode(this.context, 'player', { outputChannelCount: [1] });
+    this.player.port.onmessage = ({ data }) => (this.played = data);
+    this.player.connect(this.context.destination);
+    this.output = this.player;
+    await this.#open();
+    if (this.microphone) {
+      this.source = this.context.createMediaStreamSource(this.microphone);
+      this.recorder = new AudioWorkletNode(this.context, 'recorder');
+      this.recorder.port.onmessage = ({ data }) => this.#hear(data);
+      this.source.connect(this.recorder);
+    }
+  }
+
+  send(event) {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(event));
+  }
+
+  silence() {
+    this.player.port.postMessage('clear');
+    if (!this.playing) return;
+    const { itemId, startedAt, received } = this.playing;
+    const heard = Math.min(received, Math.max(0, this.played - startedAt));
+    this.playing = null;
+    if (heard < received) {
+      const audio_end_ms = Math.floor((heard * 1000) / RATE);
+      this.send({ type: 'conversation.item.truncate', item_id: itemId, content_index: 0, audio_end_ms });
+    }
+  }
+
+  async setCamera() {}
+
+  close() {
+    this.closed = true;
+    this.recorder?.disconnect();
+    this.source?.disconnect();
+    this.player?.disconnect();
+    this.socket?.close();
+  }
+
+  #open() {
+    const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
+    const url = `${scheme}://${location.host}/v1/realtime?model=${encodeURIComponent(this.model)}`;
+    const protocols = ['realtime'];
+    if (this.key) protocols.push(`openai-insecure-api-key.${this.key}`);
+    const socket = (this.socket = new WebSocket(url, protocols));
+    return new Promise((resolve, reject) => {
+      let isOpen = false;
+      setTimeout(() => reject(new CallError('The server did not answer.')), CONNECT_MS);
+      socket.onmessage = ({ data }) => {
+        const event = JSON.parse(data);
+        if (!isOpen && event.type === 'error') reject(new CallError(event.error.message));
+        isOpen ||= event.type === 'session.created';
+        if (isOpen) resolve();
+        this.#take(event);
+      };
+      socket.onclose = () => {
+        reject(new CallError('The server closed the connection.'));
+        if (isOpen && !this.closed) this.handlers.lost('The network dropped, or the server ended the conversation.');
+      };
+    });
+  }
+
+  #take(event) {
+    if (event.type === 'response.output_audio.delta') {
+      const samples = decode(event.delta);
+      if (this.playing?.itemId !== event.item_id) {
+        const waiting = this.playing ? this.playing.startedAt + this.playing.received : 0;
+        this.playing = { itemId: event.item_id, startedAt: Math.max(waiting, this.played), received: 0 };
+      }
+      this.playing.received += samples.length;
+      this.player.port.postMessage(samples, [samples.buffer]);
+    }
+    if (event.type === 'input_audio_buffer.speech_started') this.silence();
+    this.handlers.event(event);
+  }
+
+  #hear(samples) {
+    // A muted track is silence; where turns are by hand the server would collect it all.
+    if (!this.microphone.getAudioTracks()[0]?.enabled) return;
+    this.send({ type: 'input_audio_buffer.append', audio: encode(samples) });
+  }
+}
+
+function decode(text) {
+  const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  return Float32Array.from(new Int16Array(bytes.buffer), (sample) => sample / 32768);
+}
+
+function encode(samples) {
+  const pcm = Int16Array.from(samples, (sample) => Math.max(-1, Math.min(1, sample)) * 32767);
+  return btoa(String.fromCharCode(...new Uint8Array(pcm.buffer)));
+}
