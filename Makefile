@@ -23,10 +23,11 @@ help:
 	@sed -n '2,5s/^# *//p' Makefile
 
 # The stamp keeps the environment from being rebuilt; it ages with what it was made from.
-$(VENV)/.stamp: pyproject.toml requirements/omni-mini.txt requirements/train.txt
+$(VENV)/.stamp: pyproject.toml requirements/omni-mini.txt requirements/smart-turn.txt requirements/train.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --editable '.$(if $(EXTRA),[$(EXTRA)])'
 	$(PIP) --no-deps --require-hashes --requirement requirements/omni-mini.txt
+	$(PIP) --no-deps --require-hashes --requirement requirements/smart-turn.txt
 	$(if $(findstring train,$(EXTRA)),$(PIP) --no-deps --require-hashes --requirement requirements/train.txt)
 	touch $@
 

@@ -81,12 +81,12 @@ class Conversation:
     async def receive(self, frame: str | bytes) -> None:
         """Takes one frame of the client.
 
-        A frame with seconds of speech keeps the session busy for long (voice activity): it goes to
-        a thread, so that other conversations go on.
+        A frame with seconds of speech keeps the session busy for long (voice activity), and so may
+        any where a model judges turns: it goes to a thread, so that other conversations go on.
         """
         self._lifetime.touch()
         async with self._turn:
-            if len(frame) < LONG_FRAME_BYTES:
+            if len(frame) < LONG_FRAME_BYTES and not self._session.judges_turns:
                 self._session.receive_event(frame)
             else:
                 await asyncio.to_thread(self._session.receive_event, frame)
@@ -95,7 +95,10 @@ class Conversation:
     async def hear(self, audio: bytes, audio_format: AudioFormat) -> None:
         """Takes what a live microphone heard."""
         async with self._turn:
-            self._session.receive_audio(audio, audio_format)
+            if self._session.judges_turns:
+                await asyncio.to_thread(self._session.receive_audio, audio, audio_format)
+            else:
+                self._session.receive_audio(audio, audio_format)
             await self._pass_on()
 
     async def follow_playout(self, frames: asyncio.Queue[Frame]) -> None:

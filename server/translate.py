@@ -40,6 +40,10 @@ def to_engine(command: said.Command, conversation_id: str) -> engine.Command:
             return engine.UpdateInstructions(
                 conversation_id=conversation_id, instructions=text, tools=tools
             )
+        case said.SetTruncation(retention_ratio=ratio, items_tokens=tokens):
+            return engine.SetTruncation(
+                conversation_id=conversation_id, retention_ratio=ratio, items_tokens=tokens
+            )
         case said.CancelResponse(response_id=response, heard_ms=heard_ms):
             return engine.CancelResponse(
                 conversation_id=conversation_id, response_id=response, heard_ms=heard_ms
@@ -95,6 +99,8 @@ def to_protocol(message: engine.Event) -> heard.EngineEvent | None:
                 arguments=message.arguments,
                 complete=message.complete,
             )
+        case engine.InputTranscriptDelta(item_id=item, text=text):
+            return heard.InputTranscriptDelta(item_id=item, text=text)
         case engine.InputTranscript(item_id=item, text=text):
             return heard.InputTranscript(item_id=item, text=text)
         case engine.TranscriptFailed(item_id=item, code=code, message=text):

@@ -27,6 +27,7 @@ from streaming.engine.messages import (
     Ping,
     Pong,
     Respond,
+    SetTruncation,
     TextPart,
     Transcribe,
     TruncateItem,
@@ -40,7 +41,7 @@ from streaming.engine.messages import (
 from streaming.engine.refusals import refusal
 from streaming.engine.replies import Replies
 from streaming.engine.scheduler import Scheduler
-from streaming.engine.timeline import Item, Timeline
+from streaming.engine.timeline import Item, Timeline, Truncation
 from streaming.errors import (
     BadPartError,
     ConversationError,
@@ -251,6 +252,12 @@ class Commands:
                 self._cut(conversation, conversation.timeline.set_system(system))
                 conversation.system = system
                 conversation.instructions, conversation.tools = instructions, tools
+            case SetTruncation(retention_ratio=ratio, items_tokens=tokens):
+                conversation.timeline.truncation = (
+                    None
+                    if ratio is None
+                    else Truncation(retention_ratio=ratio, items_tokens=tokens)
+                )
             case Respond():
                 self._replies.begin(conversation, command)
             case CancelResponse():

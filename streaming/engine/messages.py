@@ -164,6 +164,18 @@ class UpdateInstructions(OfConversation):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SetTruncation(OfConversation):
+    """Says what to do when the context is full.
+
+    With a `retention_ratio` the oldest items are forgotten until so much of the room for items is
+    used, `items_tokens` of it at most; None refuses what does not fit, as a new conversation does.
+    """
+
+    retention_ratio: float | None
+    items_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Respond(OfResponse):
     """Starts a reply that will be item `item_id`; ended by exactly one `ResponseDone`.
 
@@ -343,8 +355,15 @@ class ResponseDone(OfResponse):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class InputTranscriptDelta(OfItem):
+    """More of what the Thinker heard in a spoken item, as it writes it down."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class InputTranscript(OfItem):
-    """What the Thinker heard in a spoken item."""
+    """All of what the Thinker heard in a spoken item."""
 
     text: str
 
@@ -397,6 +416,7 @@ Command = (
     | DeleteItem
     | TruncateItem
     | UpdateInstructions
+    | SetTruncation
     | Respond
     | CancelResponse
     | Transcribe
@@ -415,6 +435,7 @@ Event = (
     | ToolCallDelta
     | ToolCallDone
     | ResponseDone
+    | InputTranscriptDelta
     | InputTranscript
     | TranscriptFailed
     | ItemTruncated

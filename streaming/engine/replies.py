@@ -68,6 +68,7 @@ class Replies:
         tools, own_system = self._tools(conversation, asked)
         item, room = self._open_answer(conversation, asked, tools, own_system)
         seed = self._seed ^ zlib.crc32(asked.response_id.encode())
+        conversation.timeline.answering = True
         conversation.reply = Reply(
             response_id=asked.response_id,
             item=item,
@@ -118,6 +119,7 @@ class Replies:
                 instructions = conversation.instructions if told is None else told
                 system = self._template.system(instructions, tools)
                 self._memory.cut(conversation.slot, timeline.set_system(system))
+            self._make_room(conversation, asked)
             room = timeline.room - len(self._template.answer_close)
             if room < 1:
                 raise RefusedError(f"the context of {self._memory.capacity_tokens} tokens is full")
@@ -126,6 +128,14 @@ class Replies:
             self._restore_system(conversation, own_system)
             raise
         return item, room
+
+    def _make_room(self, conversation: Conversation, asked: Respond) -> None:
+        """Has the oldest items forgotten for an answer, where that may be."""
+        timeline = conversation.timeline
+        if timeline.truncation is not None:
+            most = self._memory.capacity_tokens // 4
+            wanted = min(asked.max_output_tokens or most, most) + len(self._template.answer_close)
+            self._memory.cut(conversation.slot, timeline.make_room(wanted))
 
     def end(
         self,
@@ -152,6 +162,7 @@ class Replies:
         self.tell_calls(conversation)
         usage = self._usage(conversation, reply)
         conversation.reply = None
+        conversation.timeline.answering = False
         self._memory.forget_speech(conversation.slot)
         reply.item.complete = True
         conversation.given[reply.item.item_id] = Given(
@@ -206,8 +217,10 @@ class Replies:
         tokens = given.tokens[:kept_tokens]
         conversation.given[item_id] = Given(given.response_id, tokens, given.heard)
         timeline = conversation.timeline
-        cut = timeline.rewrite(timeline.item(item_id), self._template.answer(tokens))
-        self._memory.cut(conversation.slot, cut)
+        item = timeline.item(item_id)
+        if not item.forgotten:
+            cut = timeline.rewrite(item, self._template.answer(tokens))
+            self._memory.cut(conversation.slot, cut)
 
     def _keep_calls(self, conversation: Conversation, reply: Reply) -> None:
         """Fills the items of a reply's calls; one that was broken off stays empty.

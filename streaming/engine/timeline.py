@@ -46,13 +46,17 @@ class Piece:
 
 @dataclass(slots=True)
 class Item:
-    """One message of the conversation; `speculative` pieces at its end may be taken back."""
+    """One message of the conversation; `speculative` pieces at its end may be taken back.
+
+    A `forgotten` one was dropped from the prompt to make room, and only keeps its place.
+    """
 
     item_id: str
     role: Role
     pieces: list[Piece] = field(default_factory=list)
     speculative: int = 0
     complete: bool = True
+    forgotten: bool = False
 
     def __len__(self) -> int:
         return sum(map(len, self.pieces))
@@ -60,6 +64,19 @@ class Item:
     def copy(self, item_id: str | None = None) -> Item:
         """Returns a complete item with the same pieces, which never change."""
         return Item(item_id or self.item_id, self.role, list(self.pieces))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truncation:
+    """What to do when the prompt has no room: forget the oldest items.
+
+    Args:
+        retention_ratio: how much of what items may take is left full, 0 to 1.
+        items_tokens: what items may take; None for all that the context leaves.
+    """
+
+    retention_ratio: float
+    items_tokens: int | None = None
 
 
 class Timeline:
@@ -70,6 +87,10 @@ class Timeline:
         opening: what opens the assistant's turn; wanted at the end while an answer is expected, so
             that it is in the cache before anybody asks.
         capacity_tokens: positions that there can be.
+
+    Attributes:
+        truncation: what makes room where there is none; None, and what does not fit is refused.
+        answering: a reply stands on the prompt, so that nothing of it may be forgotten.
     """
 
     def __init__(self, system: Piece, opening: Piece, *, capacity_tokens: int) -> None:
@@ -78,6 +99,8 @@ class Timeline:
         self._system = Piece(())
         self._items: list[Item] = []
         self._expects_answer = False
+        self.truncation: Truncation | None = None
+        self.answering = False
         self.set_system(system)
 
     def __len__(self) -> int:
@@ -179,10 +202,10 @@ class Timeline:
             index = 0
         else:
             index = self._items.index(self.item(previous_item_id)) + 1
-        self._check_room(len(item))
+        cut = self.make_room(len(item))
         self._items.insert(index, item)
         self._expects_answer = False
-        return self.start_of(item)
+        return min(cut, self.start_of(item))
 
     def remove(self, item_id: str) -> int:
         """Takes an item out."""
@@ -193,8 +216,8 @@ class Timeline:
 
     def extend(self, item: Item, pieces: Sequence[Piece], *, speculative: bool = False) -> int:
         """Adds pieces to an item; those that come behind speculative ones replace them."""
-        self._check_room(sum(map(len, pieces)))
-        cut = self.retract(item)
+        cut = self.make_room(sum(map(len, pieces)), keep=item)
+        cut = min(cut, self.retract(item))
         item.pieces.extend(pieces)
         item.speculative = len(pieces) if speculative else 0
         return cut
@@ -226,6 +249,39 @@ class Timeline:
         item = Item(item_id=item_id, role="assistant", pieces=[self._opening], complete=False)
         self.insert(item)
         return item
+
+    def make_room(self, tokens: int, *, keep: Item | None = None) -> int:
+        """Forgets the oldest items if these many tokens would not fit otherwise.
+
+        The last complete item stays: it is what is answered.
+
+        Args:
+            tokens: what is to be added.
+            keep: another item that stays.
+        """
+        truncation = self.truncation
+        if truncation is None or self.answering:
+            self._check_room(tokens)
+            return len(self)
+        held = sum(map(len, self._items))
+        limit = held + self.room
+        if truncation.items_tokens is not None:
+            limit = min(limit, truncation.items_tokens)
+        if held + tokens <= limit:
+            return len(self)
+        whole = [item for item in self._items if item.complete and len(item)]
+        dropped: list[Item] = []
+        for item in whole[:-1]:
+            if held + tokens <= limit * truncation.retention_ratio:
+                break
+            if item is not keep:
+                dropped.append(item)
+                held -= len(item)
+        self._check_room(tokens - sum(map(len, dropped)))
+        cut = min((self.start_of(item) for item in dropped), default=len(self))
+        for item in dropped:
+            item.pieces, item.forgotten = [], True
+        return cut
 
     def _check_room(self, tokens: int) -> None:
         if tokens > self.room:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from model.tokenizer import TextStream
 from streaming.engine.conversation import Conversation
 from streaming.engine.ground import Ground
 from streaming.engine.memory import positions_from
-from streaming.engine.messages import InputTranscript, TranscriptFailed
+from streaming.engine.messages import InputTranscript, InputTranscriptDelta, TranscriptFailed
 from streaming.engine.reading import PREFILL_TOKENS, Reader
 from streaming.engine.timeline import Piece
 from streaming.errors import ConversationError, RefusedError
@@ -29,13 +30,15 @@ Answer = InputTranscript | TranscriptFailed
 
 @dataclass(slots=True)
 class Transcript:
-    """One transcript under way: what is left of its prompt, and the tokens so far."""
+    """One transcript under way: what is left of its prompt, and the tokens and text so far."""
 
     conversation_id: str
     item_id: str
     prompt: deque[Tensor]
     max_tokens: int
+    stream: TextStream
     tokens: list[int] = field(default_factory=list)
+    text: str = ""
 
 
 class Transcriber:
@@ -45,6 +48,7 @@ class Transcriber:
         self._model = ground.model
         self._memory = ground.memory
         self._template = ground.template
+        self._emit = ground.emit
         self._reader = reader
         self._running: Transcript | None = None
 
@@ -114,6 +118,7 @@ class Transcriber:
             item_id=item.item_id,
             prompt=deque(rows.split(PREFILL_TOKENS)),
             max_tokens=max_tokens,
+            stream=TextStream(self._model.tokenizer),
         )
 
     def _pieces(self, sound: list[Piece]) -> list[Piece]:
@@ -143,6 +148,19 @@ class Transcriber:
         token = int(self._model.thinker.logits(hidden[0, -1]).argmax())
         if token not in self._model.text_end_ids:
             running.tokens.append(token)
+            self._tell(running, running.stream.push(token))
             if len(running.tokens) < running.max_tokens:
                 return None
-        return self._template.decode(running.tokens).strip()
+        self._tell(running, running.stream.flush())
+        return running.text.rstrip()
+
+    def _tell(self, running: Transcript, text: str) -> None:
+        if not running.text:
+            text = text.lstrip()
+        running.text += text
+        if text:
+            self._emit(
+                InputTranscriptDelta(
+                    conversation_id=running.conversation_id, item_id=running.item_id, text=text
+                )
+            )

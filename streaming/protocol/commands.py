@@ -131,6 +131,18 @@ class UpdateInstructions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetTruncation:
+    """Forget the oldest items when the context is full, or (None) refuse what does not fit.
+
+    They are forgotten until `retention_ratio` of the room for items is used, of which there are
+    `items_tokens` at most.
+    """
+
+    retention_ratio: float | None
+    items_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartResponse:
     """Answer the conversation as it stands; the answer becomes `item_id`.
 
@@ -200,6 +212,7 @@ Command: TypeAlias = (
     | DeleteItem
     | TruncateItem
     | UpdateInstructions
+    | SetTruncation
     | StartResponse
     | CancelResponse
     | OpenAside

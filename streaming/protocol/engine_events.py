@@ -86,8 +86,16 @@ class ReplyDone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InputTranscriptDelta:
+    """More of what was heard in a user item."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InputTranscript:
-    """What was heard in a user item."""
+    """All of what was heard in a user item."""
 
     item_id: str
     text: str
@@ -127,6 +135,7 @@ EngineEvent: TypeAlias = (
     | ReplyCall
     | ReplyCallDone
     | ReplyDone
+    | InputTranscriptDelta
     | InputTranscript
     | TranscriptFailed
     | ItemTruncated

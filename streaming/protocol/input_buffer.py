@@ -102,6 +102,20 @@ class InputBuffer:
         )
         return True
 
+    def time_out(self, audio_start_ms: int, audio_end_ms: int, pcm: bytes) -> bool:
+        """Nothing was said for too long: the silence is a turn; says whether there is room."""
+        self.add(pcm)
+        if self._item_id is None:
+            self._reset()
+            return False
+        self._outbox.event(
+            "input_audio_buffer.timeout_triggered",
+            audio_start_ms=audio_start_ms,
+            audio_end_ms=audio_end_ms,
+            item_id=self._item_id,
+        )
+        return True
+
     def commit(self) -> Item:
         """Make the open turn an item of the conversation; there must be one."""
         assert self._item_id is not None

@@ -22,11 +22,15 @@ Object: TypeAlias = dict[str, Any]
 
 @dataclass(slots=True)
 class Content:
-    """One part of an item: text, or speech of `audio_ms` with what is known of its words."""
+    """One part of an item: text, or speech of `audio_ms` with what is known of its words.
+
+    The client hears it at `speed` times the pace at which the engine speaks.
+    """
 
     kind: ContentKind
     text: str | None = None
     audio_ms: int = 0
+    speed: float = 1.0
 
     def wire(self) -> Object:
         """The part as an item shows it; speech always has its `transcript` key."""

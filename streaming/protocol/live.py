@@ -100,6 +100,11 @@ class LiveSession:
         return self._session.tools
 
     @property
+    def judges_turns(self) -> bool:
+        """Whether a little audio may take long."""
+        return self._session.judges_turns
+
+    @property
     def voice(self) -> str | None:
         """The voice now in force."""
         return self._session.voice

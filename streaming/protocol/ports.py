@@ -16,7 +16,18 @@ class EarPort(Protocol):
     """Turns wire audio into 16 kHz float32 audio and, with turn detection on, into turns."""
 
     def set_turn_detection(self, settings: VadSettings | None) -> None:
-        """Detect turns with `settings`, or (None) take all audio as the open turn's."""
+        """Detect turns with `settings`, or (None) take all audio as the open turn's.
+
+        Raises:
+            NoJudgeError: The settings want what this ear cannot do; nothing has changed.
+        """
+
+    @property
+    def position_ms(self) -> int:
+        """Audio received."""
+
+    def expect_speech(self, after_ms: int) -> None:
+        """A reply is over; its sound will have been heard in `after_ms` from now."""
 
     def hear(self, audio: bytes, audio_format: AudioFormat) -> list[TurnEvent]:
         """Take the next audio of the input; what it means, in order."""

@@ -66,11 +66,16 @@ class Replies:
         self._next: ResponseSpec | None = None
         self._next_cancelled: CancelReason | None = None
         self.has_spoken = False
+        self.last_id: str | None = None  # of the conversation's latest response
 
     @property
     def item_id(self) -> str | None:
         """Message of the running response; None if none runs."""
         return self._active.item.item_id if self._active else None
+
+    def is_aside(self, response_id: str) -> bool:
+        """Whether a running response is no part of the conversation."""
+        return response_id in self._aside
 
     def makes(self, item_id: str) -> bool:
         """Whether an item is one that the running response is still making."""
@@ -162,6 +167,7 @@ class Replies:
 
     def _start(self, spec: ResponseSpec) -> None:
         self._active = response = self._new(spec)
+        self.last_id = response.response_id
         self._history.reserve(response.item.item_id)
         self._outbox.command(_start_command(response))
 

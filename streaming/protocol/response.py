@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Literal, TypeAlias
 
-from streaming.media.formats import AudioFormat
+from streaming.media.codecs import Samples, decode, encode
+from streaming.media.formats import PCM_24K, AudioFormat
+from streaming.media.stretch import Stretcher
 from streaming.protocol.commands import Modality
 from streaming.protocol.engine_events import (
     Failure,
@@ -86,6 +88,7 @@ class ResponseSpec:
     metadata: dict[str, str] | None
     tools: Tools | None
     choice: Tools
+    speed: float = 1.0
     aside: bool = False
     input: tuple[Made | str, ...] | None = None
 
@@ -119,6 +122,8 @@ class Response:
         self._history = history
         self._mouth = mouth
         self._samples = 0
+        self._has_sound = False
+        self._stretcher = Stretcher(spec.speed)
         self._outputs: list[AnyItem] = []
         self._open_calls: dict[str, CallItem] = {}
         self.has_output = False
@@ -172,11 +177,10 @@ class Response:
         if not pcm or self._withholds():
             return
         part = self._part()
-        if not self._samples:
+        if not self._has_sound:
+            self._has_sound = True
             self._mouth.start(self.spec.audio_format)
-        self._samples += len(pcm) // ENGINE_BYTES_PER_SAMPLE
-        part.audio_ms = self._samples * 1000 // ENGINE_RATE_HZ
-        self._sound(self._mouth.speak(pcm))
+        self._speak(part, self._stretcher.push(decode(pcm, PCM_24K)))
 
     def call(self, event: ReplyCall) -> None:
         """More of a function call; after a cancel no new one is told of."""
@@ -204,7 +208,8 @@ class Response:
     def end(self, done: ReplyDone) -> None:
         """Close everything that was opened, and the response."""
         status = self._final_status(done.status)
-        if self._samples and not self._is_muted:
+        if self._has_sound and not self._is_muted:
+            self._speak(self._part(), self._stretcher.finish())
             self._sound(self._mouth.finish())
         self._move(Signal.END)
         self.item.status = "completed" if status == "completed" else "incomplete"
@@ -294,10 +299,17 @@ class Response:
         kind: Literal["output_audio", "output_text"] = (
             "output_audio" if self._is_spoken else "output_text"
         )
-        self.item.content.append(Content(kind=kind, text=""))
+        self.item.content.append(Content(kind=kind, text="", speed=self.spec.speed))
         part = self._wire_part()
         self._outbox.event("response.content_part.added", **self._in_part(), part=part)
         return self.item.content[0]
+
+    def _speak(self, part: Content, samples: Samples) -> None:
+        """Gives samples out; from here on time is the client's, at the pace it hears."""
+        self._samples += len(samples)
+        part.audio_ms = self._samples * 1000 // ENGINE_RATE_HZ
+        if len(samples):
+            self._sound(self._mouth.speak(encode(samples, PCM_24K)))
 
     def _wire_part(self) -> Object:
         words = self.item.content[0].text or ""

@@ -50,6 +50,7 @@ def response_spec(
         metadata=params.metadata,
         tools=tools,
         choice=choice,
+        speed=config.audio.output.speed,
         aside=params.conversation == "none",
     )
 

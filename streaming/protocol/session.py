@@ -31,6 +31,7 @@ from streaming.protocol.engine_events import (
     EngineFault,
     Failure,
     InputTranscript,
+    InputTranscriptDelta,
     ItemTruncated,
     ReplyAudio,
     ReplyCall,
@@ -46,15 +47,19 @@ from streaming.protocol.item_creation import ItemCreation, Made
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.outbox import MakeId, Outbox, random_id
 from streaming.protocol.ports import EarPort, MouthPort
-from streaming.protocol.replies import Replies
+from streaming.protocol.replies import Replies, ReplyEvent
+from streaming.protocol.response import ENGINE_BYTES_PER_SAMPLE, ENGINE_RATE_HZ
 from streaming.protocol.response_options import response_spec
-from streaming.protocol.session_config import default_config, updated
+from streaming.protocol.session_config import default_config, truncation_command, updated
 from streaming.protocol.session_echo import session_object
+from streaming.protocol.session_options import SemanticVad
 from streaming.protocol.transcripts import Transcripts
 from streaming.protocol.truncations import Truncations
 from streaming.protocol.validation import shown
 from streaming.protocol.wire_audio import audio_format, decode_audio
+from streaming.turns.errors import NoJudgeError
 from streaming.turns.events import (
+    IdleTimeout,
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
@@ -97,6 +102,7 @@ class RealtimeSession:
         if defaults is not None:
             self._config = updated(self._config, defaults, profile, self._limits)
         self._lost: Failure | None = None
+        self._played_until_ms = 0
         self.session_id = make_id("sess")
         self._outbox = outbox = Outbox(make_id)
         self._history = history = History()
@@ -110,6 +116,7 @@ class RealtimeSession:
         )
         self._acts = self._table_of_acts()
         ear.set_turn_detection(self._config.vad(self._limits))
+        outbox.command(truncation_command(self._config))
         outbox.event("session.created", session=self._echo())
         conversation = {"id": conversation_id, "object": "realtime.conversation"}
         outbox.event("conversation.created", conversation=conversation)
@@ -123,6 +130,11 @@ class RealtimeSession:
     def tools(self) -> tuple[str, ...]:
         """The function tools now in force; the conversation is opened with them."""
         return self._config.function_tools.texts
+
+    @property
+    def judges_turns(self) -> bool:
+        """Whether a little audio may take long (tens of milliseconds): a model ends the turns."""
+        return isinstance(self._config.audio.input.turn_detection, SemanticVad)
 
     @property
     def voice(self) -> str | None:
@@ -157,7 +169,8 @@ class RealtimeSession:
         match event:
             case ReplyText() | ReplyAudio() | ReplyCall() | ReplyCallDone() | ReplyDone():
                 self._replies.receive(event)
-            case InputTranscript() | TranscriptFailed():
+                self._follow_playout(event)
+            case InputTranscriptDelta() | InputTranscript() | TranscriptFailed():
                 self._transcripts.receive(event)
             case ItemTruncated():
                 self._truncations.answered(event)
@@ -197,18 +210,41 @@ class RealtimeSession:
         if after.voice != before.voice and self._replies.has_spoken:
             message = "Cannot update a conversation's voice if assistant audio is present."
             raise ProtocolError("cannot_update_voice", message, "session.audio.output.voice")
-        self._config = after
         if after.vad(self._limits) != before.vad(self._limits):
-            self._ear.set_turn_detection(after.vad(self._limits))
+            try:
+                self._ear.set_turn_detection(after.vad(self._limits))
+            except NoJudgeError as error:
+                param = "session.audio.input.turn_detection.type"
+                raise CapabilityError(str(error), param) from None
+        self._config = after
         tools = after.function_tools.texts
         if (after.instructions, tools) != (before.instructions, before.function_tools.texts):
             self._outbox.command(UpdateInstructions(instructions=after.instructions, tools=tools))
+        if after.truncation != before.truncation:
+            self._outbox.command(truncation_command(after))
         self._outbox.event("session.updated", session=self._echo())
 
     def _echo(self) -> dict[str, Any]:
         return session_object(
             self._config, session_id=self.session_id, expires_at_s=self._expires_at_s
         )
+
+    def _follow_playout(self, event: ReplyEvent) -> None:
+        """Says when the user's silence begins: once the reply has been heard.
+
+        A client is taken to play from the first sound on without a pause; time is audio received.
+        """
+        now_ms = self._ear.position_ms
+        match event:
+            case ReplyAudio(response_id=name, pcm=pcm) if not self._replies.is_aside(name):
+                samples = len(pcm) // ENGINE_BYTES_PER_SAMPLE
+                start_ms = max(now_ms, self._played_until_ms)
+                heard_ms = samples * 1000 / ENGINE_RATE_HZ / self._config.audio.output.speed
+                self._played_until_ms = start_ms + round(heard_ms)
+            case ReplyDone(response_id=name, status="completed" | "incomplete") if (
+                name == self._replies.last_id
+            ):
+                self._ear.expect_speech(max(0, self._played_until_ms - now_ms))
 
     def _take_fault(self, event: EngineFault) -> None:
         item_id, failure = event.item_id, event.failure
@@ -266,16 +302,18 @@ class RealtimeSession:
                 case SpeechResumed():
                     pass  # the audio that follows takes the pause back
                 case SpeechStopped(audio_end_ms=end_ms):
-                    self._end_turn(end_ms)
+                    if self._input.stop(end_ms):
+                        self._answer_turn()
+                case IdleTimeout(audio_start_ms=start_ms, audio_end_ms=end_ms, pcm=pcm):
+                    if self._input.time_out(start_ms, end_ms, pcm):
+                        self._answer_turn()
 
     def _barge_in(self) -> None:
         detection = self._config.audio.input.turn_detection
         if detection is not None and detection.interrupt_response:
             self._replies.interrupt()
 
-    def _end_turn(self, audio_end_ms: int) -> None:
-        if not self._input.stop(audio_end_ms):
-            return
+    def _answer_turn(self) -> None:
         self._commit()
         detection = self._config.audio.input.turn_detection
         if detection is not None and detection.create_response:

@@ -3,12 +3,12 @@
 Knows every option of the GA API, which of them this version serves, and the full form that is
 echoed. Knows no state of a conversation. Three kinds of option:
 
-- served: instructions, output_modalities, audio formats, voice, turn_detection `server_vad`,
-  transcription, max_output_tokens, function tools and tool_choice;
+- served: instructions, output_modalities, audio formats, voice, speed, turn_detection (`server_vad`
+  with its idle timeout, `semantic_vad` with its eagerness), transcription, max_output_tokens,
+  truncation, function tools and tool_choice;
 - accepted, echoed and listed in the echo's `x_not_applied`, because nothing wrong comes of it:
-  noise_reduction, tracing, include, truncation, reasoning, parallel_tool_calls, idle_timeout_ms
-  (echoed as null), `semantic_vad` (turns end by silence alone, at the pace of its eagerness);
-- refused with an error that says what is served: tools of MCP, prompt, a speed other than 1.
+  noise_reduction, tracing, include, reasoning, parallel_tool_calls;
+- refused with an error that says what is served: tools of MCP, prompt.
 
 `model` is fixed by the connection; an update may name any and the echo tells the one in use. The
 ten voice names of OpenAI, which clients send unasked, stand for the model's first voice.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from streaming.protocol.commands import SetTruncation
 from streaming.protocol.errors import CapabilityError, ProtocolError
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.session_options import (
@@ -25,6 +26,7 @@ from streaming.protocol.session_options import (
     AudioInput,
     AudioOutput,
     Object,
+    RetentionRatio,
     SessionConfig,
     Voice,
 )
@@ -119,6 +121,16 @@ def _merge(base: Object, patch: Object, defaults: Object, merged: Object) -> Obj
     return result
 
 
+def truncation_command(config: SessionConfig) -> SetTruncation:
+    """What the engine is to do when the context is full."""
+    wanted = config.truncation
+    if isinstance(wanted, RetentionRatio):
+        limits = wanted.token_limits
+        tokens = None if limits is None else limits.post_instructions
+        return SetTruncation(retention_ratio=wanted.retention_ratio, items_tokens=tokens)
+    return SetTruncation(retention_ratio=None if wanted == "disabled" else 1.0, items_tokens=None)
+
+
 def voice_named(voice: str | Voice | None, profile: ModelProfile, *, param: str) -> str | None:
     """The model's voice that a client's name stands for.
 
@@ -148,11 +160,6 @@ def _refuse_unserved(config: SessionConfig, profile: ModelProfile) -> None:
     if config.prompt is not None:
         raise CapabilityError(
             "Stored prompts are not served; send 'instructions'.", "session.prompt"
-        )
-    if config.audio.output.speed != 1.0:
-        raise CapabilityError(
-            f"A speed of {config.audio.output.speed} is not served; only 1.0 is.",
-            "session.audio.output.speed",
         )
     if config.audio.input.turn_detection is not None and "audio" not in profile.inputs:
         raise CapabilityError(

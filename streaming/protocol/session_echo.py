@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streaming.protocol.session_options import SemanticVad, SessionConfig, Transcription
+from streaming.protocol.session_options import SessionConfig, Transcription
 
 # Shown only when a client set them: some clients know no more than the three others.
 _RARE_TRANSCRIPTION_KEYS = {"delay", "keywords", "languages"}
@@ -42,22 +42,13 @@ def session_object(
 def not_applied(config: SessionConfig) -> list[str]:
     """The options that were accepted and change nothing, by their path."""
     heard = config.audio.input
-    detection = heard.turn_detection
-    idle = (
-        None
-        if isinstance(detection, SemanticVad) or detection is None
-        else (detection.idle_timeout_ms)
-    )
     transcription = heard.transcription or Transcription()
     hints = transcription.model_dump(exclude={"model"}, exclude_none=True)
     paths = {
         "audio.input.noise_reduction": heard.noise_reduction is not None,
-        "audio.input.turn_detection.type": isinstance(detection, SemanticVad),
-        "audio.input.turn_detection.idle_timeout_ms": idle is not None,
         **{f"audio.input.transcription.{name}": True for name in hints},
         "parallel_tool_calls": config.parallel_tool_calls is not None,
         "reasoning": config.reasoning is not None,
-        "truncation": config.truncation != "disabled",
         "tracing": config.tracing is not None,
         "include": bool(config.include),
     }
@@ -66,8 +57,6 @@ def not_applied(config: SessionConfig) -> list[str]:
 
 def _input(config: SessionConfig) -> dict[str, Any]:
     shown = config.audio.input.model_dump()
-    if shown["turn_detection"] and "idle_timeout_ms" in shown["turn_detection"]:
-        shown["turn_detection"]["idle_timeout_ms"] = None
     if shown["transcription"]:
         for key in _RARE_TRANSCRIPTION_KEYS:
             if shown["transcription"][key] is None:

@@ -21,8 +21,10 @@ OutputModalities: TypeAlias = Annotated[
 ]
 MaxTokens: TypeAlias = Annotated[int, Field(ge=1, le=4096)] | Literal["inf"]
 
-# How long silence may last before a semantic turn ends, while no model weighs the words.
-_EAGERNESS_SILENCE_MS = {"low": 1200, "medium": 800, "high": 500, "auto": 800}
+# How long a semantic turn may be silent that sounds as if it went on; and after how much silence
+# that is judged.
+_EAGERNESS_WAIT_MS = {"low": 8000, "medium": 4000, "high": 2000, "auto": 4000}
+_JUDGED_AFTER_MS = 200
 
 
 class Transcription(Wire):
@@ -56,7 +58,7 @@ class ServerVad(Wire):
 
 
 class SemanticVad(Wire):
-    """Turns by what the words mean; here, for now, by a silence that its eagerness sets."""
+    """Turns by whether they sound finished, and a silence that its eagerness sets if not."""
 
     type: Literal["semantic_vad"]
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
@@ -104,7 +106,7 @@ class TokenLimits(Wire):
 
 
 class RetentionRatio(Wire):
-    """How much to keep when the context overflows; accepted, not applied."""
+    """How much to keep when the context overflows."""
 
     type: Literal["retention_ratio"]
     retention_ratio: float = Field(ge=0.0, le=1.0)
@@ -125,7 +127,7 @@ class SessionConfig(Wire):
     parallel_tool_calls: bool | None = None
     reasoning: Object | None = None
     max_output_tokens: MaxTokens = "inf"
-    truncation: Literal["auto", "disabled"] | RetentionRatio = "disabled"
+    truncation: Literal["auto", "disabled"] | RetentionRatio = "auto"
     tracing: Literal["auto"] | Object | None = None
     include: list[Literal["item.input_audio_transcription.logprobs"]] | None = None
 
@@ -156,11 +158,15 @@ class SessionConfig(Wire):
         if detection is None:
             return None
         if isinstance(detection, SemanticVad):
-            silence_ms = _EAGERNESS_SILENCE_MS[detection.eagerness]
-            return VadSettings(silence_duration_ms=silence_ms, max_turn_ms=limits.max_turn_ms)
+            return VadSettings(
+                silence_duration_ms=_JUDGED_AFTER_MS,
+                max_wait_ms=_EAGERNESS_WAIT_MS[detection.eagerness],
+                max_turn_ms=limits.max_turn_ms,
+            )
         return VadSettings(
             threshold=detection.threshold,
             prefix_padding_ms=detection.prefix_padding_ms,
             silence_duration_ms=detection.silence_duration_ms,
             max_turn_ms=limits.max_turn_ms,
+            idle_timeout_ms=detection.idle_timeout_ms,
         )

@@ -8,7 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from streaming.protocol.commands import RequestTranscript
-from streaming.protocol.engine_events import Failure, InputTranscript, TranscriptFailed
+from streaming.protocol.engine_events import (
+    Failure,
+    InputTranscript,
+    InputTranscriptDelta,
+    TranscriptFailed,
+)
 from streaming.protocol.history import History
 from streaming.protocol.items import Item
 from streaming.protocol.limits import ModelProfile
@@ -36,8 +41,12 @@ class Transcripts:
         self._audio_ms[item.item_id] = item.content[0].audio_ms
         self._outbox.command(RequestTranscript(item_id=item.item_id))
 
-    def receive(self, event: InputTranscript | TranscriptFailed) -> None:
-        """The engine's answer; one that was not asked for is nobody's."""
+    def receive(self, event: InputTranscriptDelta | InputTranscript | TranscriptFailed) -> None:
+        """The engine's answer, in pieces and then whole; one not asked for is nobody's."""
+        if isinstance(event, InputTranscriptDelta):
+            if event.item_id in self._audio_ms:
+                self._outbox.event(f"{_EVENT}.delta", **_place(event.item_id), delta=event.text)
+            return
         audio_ms = self._audio_ms.pop(event.item_id, None)
         if audio_ms is None:
             return

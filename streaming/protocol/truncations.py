@@ -113,7 +113,9 @@ class Truncations:
         assert item.speech is not None
         item.speech.audio_ms = cut.audio_end_ms
         self._asked.setdefault(cut.item_id, deque()).append(cut)
-        self._outbox.command(TruncateItem(item_id=cut.item_id, audio_end_ms=cut.audio_end_ms))
+        # The engine's time is that of its own speech.
+        end_ms = round(cut.audio_end_ms * item.speech.speed)
+        self._outbox.command(TruncateItem(item_id=cut.item_id, audio_end_ms=end_ms))
 
     def _next(self, item_id: str) -> _Cut | None:
         asked = self._asked.get(item_id)

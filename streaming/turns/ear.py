@@ -15,21 +15,34 @@ from streaming.media.formats import AudioFormat
 from streaming.media.resample import MODEL_RATE_HZ, Resampler, resample
 from streaming.turns.detector import TurnDetector
 from streaming.turns.events import TurnAudio, TurnEvent, VadSettings
+from streaming.turns.smart_turn import EndJudge, SmartTurn
 from streaming.turns.voice_activity import SileroVoiceActivity, VoiceActivity
 
 
 class Ear:
     """Implements `streaming.protocol.ports.EarPort`."""
 
-    def __init__(self, new_activity: Callable[[], VoiceActivity] = SileroVoiceActivity) -> None:
+    def __init__(
+        self,
+        new_activity: Callable[[], VoiceActivity] = SileroVoiceActivity,
+        new_judge: Callable[[], EndJudge] = SmartTurn,
+    ) -> None:
         self._new_activity = new_activity
+        self._new_judge = new_judge
+        self._judge: EndJudge | None = None
         self._detector: TurnDetector | None = None
         self._resampler = Resampler(MODEL_RATE_HZ, MODEL_RATE_HZ)
         self._position = 0  # samples received while no turns are detected
         self._left: list[TurnEvent] = []  # of a turn that was open when detection was turned off
 
     def set_turn_detection(self, settings: VadSettings | None) -> None:
-        """Detect turns with `settings`, or (None) take all audio as the open turn's."""
+        """Detect turns with `settings`, or (None) take all audio as the open turn's.
+
+        Raises:
+            NoJudgeError: The settings want a judge, and there is none here; nothing has changed.
+        """
+        if settings is not None and settings.max_wait_ms is not None and self._judge is None:
+            self._judge = self._new_judge()
         if settings is None:
             if self._detector is not None:
                 self._left += self._detector.end(_nothing())
@@ -37,10 +50,22 @@ class Ear:
                 self._detector = None
         elif self._detector is None:
             self._detector = TurnDetector(
-                settings, self._new_activity(), position_samples=self._position
+                settings, self._new_activity(), judge=self._judge, position_samples=self._position
             )
         else:
-            self._detector.settings = settings
+            self._detector.settings, self._detector.judge = settings, self._judge
+
+    @property
+    def position_ms(self) -> int:
+        """Audio received."""
+        detector = self._detector
+        samples = self._position if detector is None else detector.position_samples
+        return samples * 1000 // MODEL_RATE_HZ
+
+    def expect_speech(self, after_ms: int) -> None:
+        """A reply is over; its sound will have been heard in `after_ms` from now."""
+        if self._detector is not None:
+            self._detector.expect_speech(after_ms * MODEL_RATE_HZ // 1000)
 
     def hear(self, audio: bytes, audio_format: AudioFormat) -> list[TurnEvent]:
         """Take the next audio of the input; what it means, in order."""

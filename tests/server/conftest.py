@@ -104,7 +104,7 @@ def serving(**settings):
 @pytest.fixture(scope="session")
 def roomy_server(talkative_checkpoint):
     """The same with a context that holds the description of tools."""
-    roomy = TINY | {"context_tokens": 2048}
+    roomy = TINY | {"context_tokens": 768}
     with serving(model=str(talkative_checkpoint), **roomy) as server:
         yield server
 

@@ -32,8 +32,7 @@ def weather(city: str) -> str:
 
 
 def runner_for(server, **settings):
-    # A random model goes on to the end of its context: the server bounds its speech, and this its
-    # words, for the kit has no option for that.
+    # A random model goes on to the end of its context; the kit has no option to bound that.
     agent = RealtimeAgent(name="guide", instructions="Be brief.", tools=[weather])
     config = {
         "url": f"{server.url}?model={server.running.ready.model_id}",

@@ -119,8 +119,8 @@ async def test_refusals_are_the_sdks_own_errors(client, tiny_server):
     with pytest.raises(NotFoundError, match="gpt-9"):
         await client.chat.completions.create(model="gpt-9", messages=HELLO)
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    messages = [{"role": "user", "content": [image]}]
     with pytest.raises(BadRequestError, match="not images") as failure:
-        messages = [{"role": "user", "content": [image]}]
         await client.chat.completions.create(model=model, messages=messages)
     assert failure.value.param == "messages[0].content[0].type"
 

@@ -35,6 +35,8 @@ VALUES = {
     "arguments": "{}",
     "complete": True,
     "source_item_id": "source",
+    "retention_ratio": 0.5,
+    "items_tokens": 9,
     "copies_items": True,
     "command": said.CopyItem(item_id="item", source_item_id="source"),
     "audio_end_ms": 70,

@@ -14,6 +14,7 @@ from tests.streaming.engine.driver import (
     Driver,
     Offline,
     Talk,
+    assert_remembers,
     assert_same_sound,
     speech,
 )
@@ -230,3 +231,23 @@ def test_an_encoder_that_breaks_costs_the_item(model: OmniModel) -> None:
     driver.engine._stages[Stage.ENCODE] = run
     driver.settle(*TALK.spoken("q", speech(0.5)), TALK.respond("r", modality="text"))
     assert driver.done("r").error is None
+
+
+def test_a_conversation_that_forgets_goes_on_when_its_context_is_full(model: OmniModel) -> None:
+    driver, offline = opened(model, context_tokens=96), Offline(model)
+    driver.settle(m.SetTruncation(conversation_id="c", retention_ratio=1.0))
+    for turn in range(6):
+        driver.settle(TALK.typed(f"q{turn}", QUESTION), TALK.respond(f"r{turn}", modality="text"))
+        assert driver.done(f"r{turn}").error is None
+    assert not driver.of(m.EngineFault)
+    timeline = driver.engine._conversations["c"].timeline
+    assert timeline.item("q0").forgotten
+    driver.settle(TALK.delete("q0"), TALK.delete("r0-item"))
+    assert not driver.of(m.EngineFault)
+    kept = [
+        timeline.item(f"{name}{turn}{end}")
+        for turn in range(1, 6)
+        for name, end in (("q", ""), ("r", "-item"))
+    ]
+    pieces = [piece for item in kept for piece in item.pieces]
+    assert_remembers(driver, offline, [*offline.system(), *pieces])

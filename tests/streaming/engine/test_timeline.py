@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.engine.timeline import FRONT, Item, Piece, Timeline
+from streaming.engine.timeline import FRONT, Item, Piece, Timeline, Truncation
 from streaming.errors import DuplicateItemError, RefusedError, UnknownItemError
 
 SYSTEM, OPENING = Piece((1, 2, 3)), Piece((90, 91))
@@ -161,3 +161,61 @@ def test_a_cache_cut_at_every_edit_always_holds_a_prefix(
         assert tokens(made)[: len(cache)] == cache
         half = len(cache) + (len(made) - len(cache)) // 2
         cache.extend(t for piece in made.slice(len(cache), half) for t in piece.ids)
+
+
+# --- what is forgotten ------------------------------------------------------------------------
+
+
+def filled(truncation: Truncation | None, *lengths: int) -> Timeline:
+    """Five tokens of system message, two of an opening, 100 in all."""
+    timeline = Timeline(Piece((0,) * 5), Piece((1, 1)), capacity_tokens=100)
+    timeline.truncation = truncation
+    for number, length in enumerate(lengths):
+        timeline.insert(Item(f"i{number}", "user", [Piece((2,) * length)]))
+    return timeline
+
+
+def lengths(timeline: Timeline, count: int) -> list[int]:
+    return [len(timeline.item(f"i{number}")) for number in range(count)]
+
+
+def test_the_oldest_are_forgotten_and_keep_their_place() -> None:
+    timeline = filled(Truncation(retention_ratio=1.0), 30, 30, 30)
+    cut = timeline.insert(Item("i3", "user", [Piece((3,) * 20)]), "i2")
+    assert lengths(timeline, 4) == [0, 30, 30, 20]
+    assert cut == 5
+    assert timeline.item("i0").forgotten
+    timeline.insert(Item("new", "user"), "i0")
+    assert timeline.start_of(timeline.item("new")) == 5
+
+
+def test_a_ratio_forgets_more_than_it_must() -> None:
+    timeline = filled(Truncation(retention_ratio=0.5), 30, 30, 30)
+    timeline.insert(Item("i3", "user", [Piece((3,) * 10)]))
+    assert lengths(timeline, 4) == [0, 0, 30, 10]
+
+
+def test_items_have_a_limit_of_their_own() -> None:
+    timeline = filled(Truncation(retention_ratio=1.0, items_tokens=40), 20, 20)
+    timeline.insert(Item("i2", "user", [Piece((3,) * 15)]))
+    assert lengths(timeline, 3) == [0, 20, 15]
+
+
+def test_the_last_whole_item_and_one_that_grows_stay() -> None:
+    timeline = filled(Truncation(retention_ratio=1.0), 40)
+    growing = Item("i1", "user", complete=False)
+    timeline.insert(growing)
+    timeline.extend(growing, [Piece((4,) * 40)])
+    with pytest.raises(RefusedError, match="100"):
+        timeline.extend(growing, [Piece((4,) * 20)])
+    assert lengths(timeline, 2) == [40, 40]
+
+
+def test_nothing_is_forgotten_under_a_reply_or_without_leave() -> None:
+    timeline = filled(Truncation(retention_ratio=1.0), 40, 40)
+    timeline.answering = True
+    with pytest.raises(RefusedError):
+        timeline.insert(Item("i2", "user", [Piece((3,) * 20)]))
+    with pytest.raises(RefusedError):
+        filled(None, 40, 40, 20)
+    assert lengths(timeline, 2) == [40, 40]

@@ -38,6 +38,9 @@ def test_a_transcript_is_what_the_thinker_answers_to_the_prompt(model: OmniModel
     (transcript,) = driver.of(m.InputTranscript)
     assert transcript.item_id == "q"
     assert transcript.text == offline_transcript(model, pcm)
+    told = [delta.text for delta in driver.of(m.InputTranscriptDelta)]
+    assert len(told) > 1
+    assert "".join(told).rstrip() == transcript.text
 
 
 def test_a_transcript_waits_for_the_reply_and_leaves_it_as_it_is(model: OmniModel) -> None:

@@ -30,6 +30,7 @@ from streaming.protocol.engine_events import (
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.session import RealtimeSession
 from streaming.turns.ear import Ear
+from streaming.turns.smart_turn import SmartTurn
 
 PROFILE = ModelProfile(
     model_id="omni-mini",
@@ -97,11 +98,12 @@ class Rig:
         manual: bool = False,
         session: dict[str, Any] | None = None,
         new_mouth: Callable[[], Mouth] | None = None,
+        new_judge: Callable[[], Any] = SmartTurn,
     ) -> None:
         numbers = itertools.count()
         self.session = RealtimeSession(
             profile=profile,
-            ear=Ear(LoudnessActivity),
+            ear=Ear(LoudnessActivity, new_judge),
             mouth=Mouth(),
             new_mouth=new_mouth,
             limits=limits,

@@ -13,6 +13,7 @@ from streaming.protocol.commands import (
 )
 from streaming.protocol.engine_events import EngineFault, Failure
 from streaming.protocol.limits import Limits
+from streaming.turns.errors import NoJudgeError
 from tests.streaming.protocol.rig import (
     LOUD,
     QUIET,
@@ -210,10 +211,81 @@ def test_silence_duration_is_heeded():
     assert kinds(rig.hear(LOUD, 500) + rig.hear(QUIET, 300)) == TURN
 
 
-def test_semantic_vad_waits_longer():
-    rig = Rig(session={"audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}})
-    assert kinds(rig.hear(LOUD, 500) + rig.hear(QUIET, 700)) == TURN[:1]
+class ScriptedJudge:
+    """Says what it is told of each pause, in order."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def probability(self, samples):
+        return self.answers.pop(0)
+
+
+def semantic(*answers, **options):
+    detection = {"type": "semantic_vad", **options}
+    session = {"audio": {"input": {"turn_detection": detection}}}
+    return Rig(session=session, new_judge=lambda: ScriptedJudge(*answers))
+
+
+def test_a_turn_that_sounds_whole_ends_soon():
+    rig = semantic(0.9)
+    assert kinds(rig.hear(LOUD, 500) + rig.hear(QUIET, 300)) == [*TURN, "response.created"]
+
+
+@pytest.mark.parametrize(("eagerness", "wait_ms"), [("high", 2000), ("auto", 4000), ("low", 8000)])
+def test_a_turn_that_does_not_is_waited_for_as_its_eagerness_says(eagerness, wait_ms):
+    rig = semantic(0.1, eagerness=eagerness)
+    assert kinds(rig.hear(LOUD, 500) + rig.hear(QUIET, wait_ms - 100)) == TURN[:1]
     assert kinds(rig.hear(QUIET, 300)) == [*TURN[1:], "response.created"]
+
+
+def test_semantic_vad_without_its_model_is_refused_and_nothing_changes():
+    def missing():
+        raise NoJudgeError("Smart Turn's weights are not installed")
+
+    rig = Rig(new_judge=missing)
+    patch = {"audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}}
+    error = error_of(rig.send("session.update", session={"type": "realtime", **patch}))
+    assert (error["code"], error["param"]) == (
+        "unsupported_value",
+        "session.audio.input.turn_detection.type",
+    )
+    session = rig.update({"type": "realtime"})
+    assert session["audio"]["input"]["turn_detection"]["type"] == "server_vad"
+
+
+def test_silence_after_a_reply_becomes_a_turn_and_an_answer():
+    rig = Rig(session=vad(idle_timeout_ms=5000))
+    rig.hear(QUIET, 1000)
+    response_id, _ = rig.respond()
+    rig.speak(response_id, ms=2000)
+    rig.done(response_id)
+    rig.take_commands()
+    # Two seconds until the reply has been heard, and five of silence.
+    assert rig.hear(QUIET, 6900) == []
+    events = rig.hear(QUIET, 200)
+    assert kinds(events) == [
+        "input_audio_buffer.timeout_triggered",
+        *TURN[2:],
+        "response.created",
+    ]
+    timeout = events[0]
+    assert timeout["item_id"] == events[1]["item_id"]
+    assert timeout["audio_end_ms"] - timeout["audio_start_ms"] == pytest.approx(5000, abs=32)
+    assert timeout["audio_start_ms"] == pytest.approx(3000, abs=64)
+    assert heard_ms(rig.take_commands()) == pytest.approx(5000, abs=32)
+
+
+def test_a_user_who_speaks_or_a_reply_that_was_cancelled_starts_no_timeout():
+    rig = Rig(session=vad(idle_timeout_ms=5000, create_response=False))
+    response_id, _ = rig.respond()
+    rig.done(response_id)
+    rig.hear(LOUD, 500)
+    assert "input_audio_buffer.timeout_triggered" not in kinds(rig.hear(QUIET, 7000))
+    response_id, _ = rig.respond()
+    rig.send("response.cancel")
+    rig.done(response_id, "cancelled")
+    assert rig.hear(QUIET, 7000) == []
 
 
 def test_a_commit_while_speaking_ends_the_turn_there():

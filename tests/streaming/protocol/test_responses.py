@@ -468,3 +468,14 @@ def test_the_table_lets_nothing_follow_the_end():
     for phase in set(Phase) - {Phase.DONE}:
         assert TRANSITIONS[phase, Signal.END] is Phase.DONE
         assert TRANSITIONS[phase, Signal.CANCEL] is Phase.CANCELLING
+
+
+@pytest.mark.parametrize(("speed", "ms"), [(0.5, 2000), (1.5, 667), (1.0, 1000)])
+def test_speech_at_another_speed(speed, ms):
+    rig = Rig(session={"audio": {"output": {"speed": speed}}})
+    response_id, _ = rig.respond()
+    events = rig.speak(response_id, ms=1000) + rig.done(response_id)
+    sound = b"".join(
+        base64.b64decode(e["delta"]) for e in events if e["type"] == "response.output_audio.delta"
+    )
+    assert len(sound) / 48 == pytest.approx(ms, abs=1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streaming.protocol.commands import UpdateInstructions
+from streaming.protocol.commands import SetTruncation, UpdateInstructions
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.session_options import SessionConfig
 from tests.streaming.protocol.rig import LOUD, MANUAL, QUIET, Rig, error_of, kinds
@@ -70,7 +70,7 @@ def test_another_kind_of_turn_detection_starts_from_its_defaults():
         "create_response": True,
         "interrupt_response": True,
     }
-    assert session["x_not_applied"] == ["audio.input.turn_detection.type"]
+    assert session["x_not_applied"] == []
 
 
 @pytest.mark.parametrize("option", ["turn_detection", "noise_reduction", "transcription"])
@@ -128,8 +128,6 @@ def test_transcription_shows_rare_keys_only_when_set():
     [
         ({"tracing": "auto"}, "tracing"),
         ({"tracing": {"workflow_name": "w"}}, "tracing"),
-        ({"truncation": "auto"}, "truncation"),
-        ({"truncation": {"type": "retention_ratio", "retention_ratio": 0.5}}, "truncation"),
         ({"include": ["item.input_audio_transcription.logprobs"]}, "include"),
         ({"parallel_tool_calls": True}, "parallel_tool_calls"),
         ({"reasoning": {"effort": "low"}}, "reasoning"),
@@ -137,17 +135,11 @@ def test_transcription_shows_rare_keys_only_when_set():
             {"audio": {"input": {"noise_reduction": {"type": "far_field"}}}},
             "audio.input.noise_reduction",
         ),
-        (
-            {"audio": {"input": {"turn_detection": {"idle_timeout_ms": 6000}}}},
-            "audio.input.turn_detection.idle_timeout_ms",
-        ),
     ],
 )
 def test_what_has_no_effect_is_accepted_and_said_so(patch, path):
     session = Rig().update({"type": "realtime", **patch})
     assert session["x_not_applied"] == [path]
-    if "turn_detection" in path:
-        assert session["audio"]["input"]["turn_detection"]["idle_timeout_ms"] is None
 
 
 @pytest.mark.parametrize("wire", ["audio/pcmu", "audio/pcma"])
@@ -242,7 +234,7 @@ WRONG = [
     (under_output(voice="nobody"), "invalid_value", "session.audio.output.voice"),
     (under_output(voice=7), "invalid_type", "session.audio.output.voice"),
     (under_output(speed=2), "decimal_above_max_value", "session.audio.output.speed"),
-    (under_output(speed=1.2), "unsupported_value", "session.audio.output.speed"),
+    (under_output(speed=0.2), "decimal_below_min_value", "session.audio.output.speed"),
     (
         {"tools": [{"type": "mcp", "server_label": "s"}]},
         "unsupported_value",
@@ -327,3 +319,27 @@ def test_turning_detection_off_in_mid_speech_keeps_the_turn():
     rig.hear(QUIET, 1000)
     events = rig.send("input_audio_buffer.commit")
     assert kinds(events)[0] == "input_audio_buffer.committed"
+
+
+@pytest.mark.parametrize(
+    ("truncation", "ratio", "tokens"),
+    [
+        ("disabled", None, None),
+        ({"type": "retention_ratio", "retention_ratio": 0.5}, 0.5, None),
+        (
+            {
+                "type": "retention_ratio",
+                "retention_ratio": 0.8,
+                "token_limits": {"post_instructions": 900},
+            },
+            0.8,
+            900,
+        ),
+    ],
+)
+def test_truncation_goes_to_the_engine(truncation, ratio, tokens):
+    rig = Rig()
+    rig.update({"type": "realtime", "truncation": truncation})
+    assert rig.take_commands() == [SetTruncation(retention_ratio=ratio, items_tokens=tokens)]
+    rig.update({"type": "realtime", "truncation": "auto"})
+    assert rig.take_commands() == [SetTruncation(retention_ratio=1.0, items_tokens=None)]

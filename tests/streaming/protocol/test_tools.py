@@ -133,7 +133,7 @@ def test_words_come_before_the_call_and_keep_their_place():
 
 def test_words_after_the_call_are_told_behind_it():
     rig = with_tools(output_modalities=["text"])
-    response_id, item_id = rig.respond()
+    response_id, _ = rig.respond()
     call(rig, response_id)
     events = rig.engine(ReplyText(response_id=response_id, text="So."))
     assert events[0]["output_index"] == 1

@@ -5,6 +5,7 @@ from streaming.protocol.engine_events import (
     EngineFault,
     Failure,
     InputTranscript,
+    InputTranscriptDelta,
     TranscriptFailed,
 )
 from streaming.protocol.limits import ModelProfile
@@ -38,6 +39,16 @@ def test_a_transcript():
     assert event["usage"] == {"type": "duration", "seconds": 1.5}
     (retrieved,) = rig.send("conversation.item.retrieve", item_id=item_id)
     assert retrieved["item"]["content"] == [{"type": "input_audio", "transcript": "What?"}]
+
+
+def test_a_transcript_comes_in_pieces_and_then_whole():
+    rig = Rig(session=ASKED)
+    item_id = committed(rig)[0]["item_id"]
+    (event,) = rig.engine(InputTranscriptDelta(item_id=item_id, text="Wh"))
+    assert event["type"] == "conversation.item.input_audio_transcription.delta"
+    assert (event["item_id"], event["content_index"], event["delta"]) == (item_id, 0, "Wh")
+    assert len(rig.engine(InputTranscript(item_id=item_id, text="What?"))) == 1
+    assert rig.engine(InputTranscriptDelta(item_id=item_id, text="late")) == []
 
 
 def test_it_never_waits_for_the_reply_nor_the_reply_for_it():

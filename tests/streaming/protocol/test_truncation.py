@@ -147,3 +147,12 @@ def test_an_item_that_was_deleted_meanwhile():
     assert kinds(rig.engine(ItemTruncated(item_id=item_id, text=""))) == [
         "conversation.item.truncated"
     ]
+
+
+def test_at_another_speed_the_client_counts_what_it_hears_and_the_engine_what_it_speaks():
+    rig = Rig(session={"audio": {"output": {"speed": 1.25}}})
+    item_id = rig.spoken_reply(ms=2000)
+    error = error_of(truncate(rig, item_id, 1700))
+    assert "1600ms" in error["message"]
+    assert truncate(rig, item_id, 800) == []
+    assert rig.take_commands() == [TruncateItem(item_id=item_id, audio_end_ms=1000)]

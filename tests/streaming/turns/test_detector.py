@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from streaming.turns.detector import TurnDetector
 from streaming.turns.errors import TurnSettingsError
 from streaming.turns.events import (
+    IdleTimeout,
     SpeechPaused,
     SpeechResumed,
     SpeechStarted,
@@ -242,3 +243,98 @@ def test_settings_out_of_range_are_named(wrong):
     ((name, value),) = wrong.items()
     with pytest.raises(TurnSettingsError, match=f"{name} {value}"):
         VadSettings(**wrong)
+
+
+# --- a judge ----------------------------------------------------------------------------------
+
+
+class ScriptedJudge:
+    """Says what it is told, in order; keeps what it heard."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.heard = []
+
+    def probability(self, samples):
+        self.heard.append(samples)
+        return self.answers.pop(0)
+
+
+# Judged after 10 frames of silence, and over after 20 whatever was judged.
+JUDGED = VadSettings(
+    prefix_padding_ms=96, silence_duration_ms=320, pause_ms=128, onset_ms=64, max_wait_ms=640
+)
+
+
+def test_a_turn_that_is_judged_whole_ends_at_once():
+    judge = ScriptedJudge(0.9)
+    events = detector(JUDGED, judge=judge).push(frames((SPEECH, 5), (SILENCE, 10)))
+    assert kinds(events)[-1] is SpeechStopped
+    assert len(judge.heard[0]) == 15 * FRAME
+
+
+def test_a_turn_that_goes_on_is_waited_for_and_judged_once_in_each_pause():
+    judge = ScriptedJudge(0.1, 0.2, 0.9)
+    one = detector(JUDGED, judge=judge)
+    events = one.push(frames((SPEECH, 5), (SILENCE, 19), (SPEECH, 3), (SILENCE, 12), (SPEECH, 1)))
+    assert SpeechStopped not in kinds(events)
+    assert kinds(events).count(SpeechResumed) == 2
+    assert kinds(one.push(frames((SILENCE, 10))))[-1] is SpeechStopped
+    assert judge.answers == []
+
+
+def test_silence_that_lasts_too_long_ends_a_turn_against_the_judge():
+    judge = ScriptedJudge(0.1)
+    events = detector(JUDGED, judge=judge).push(frames((SPEECH, 5), (SILENCE, 20)))
+    assert kinds(events)[-1] is SpeechStopped
+
+
+def test_the_judge_hears_no_more_than_the_last_eight_seconds():
+    judge = ScriptedJudge(0.9)
+    detector(JUDGED, judge=judge).push(frames((SPEECH, 400), (SILENCE, 10)))
+    assert len(judge.heard[0]) == 250 * FRAME
+
+
+def test_each_turn_is_judged_by_its_own_sound():
+    judge = ScriptedJudge(0.9, 0.9)
+    one = detector(JUDGED, judge=judge)
+    one.push(frames((SPEECH, 20), (SILENCE, 10)))
+    one.push(frames((SPEECH, 5), (SILENCE, 10)))
+    assert len(judge.heard[1]) <= (3 + 5 + 10) * FRAME
+
+
+# --- silence after a reply --------------------------------------------------------------------
+
+WAITING = VadSettings(prefix_padding_ms=96, silence_duration_ms=320, idle_timeout_ms=320)
+
+
+def test_silence_after_a_reply_is_said_once_with_its_sound():
+    one = detector(WAITING)
+    assert one.push(frames((SILENCE, 30))) == []
+    one.expect_speech(5 * FRAME)
+    assert one.push(frames((SILENCE, 14))) == []
+    (idle,) = one.push(frames((SILENCE, 1)))
+    assert isinstance(idle, IdleTimeout)
+    assert (idle.audio_start_ms, idle.audio_end_ms) == (35 * 32, 45 * 32)
+    assert len(idle.pcm) == 10 * FRAME * 4
+    assert one.push(frames((SILENCE, 100))) == []
+
+
+def test_speech_ends_the_waiting():
+    one = detector(WAITING)
+    one.expect_speech(0)
+    events = one.push(frames((SILENCE, 5), (SPEECH, 3), (SILENCE, 100)))
+    assert IdleTimeout not in kinds(events)
+
+
+def test_a_click_does_not():
+    one = detector(WAITING)
+    one.expect_speech(0)
+    events = one.push(frames((SILENCE, 5), (SPEECH, 1), (SILENCE, 4)))
+    assert kinds(events) == [IdleTimeout]
+
+
+def test_nothing_is_waited_for_without_a_timeout():
+    one = detector(SETTINGS)
+    one.expect_speech(0)
+    assert one.push(frames((SILENCE, 1000))) == []
