@@ -106,7 +106,7 @@ def anti_aliased_snake(padded: Tensor, frequency: Tensor, inverse_magnitude: Ten
         `[B, T, C]` of the signal's dtype.
     """
     if not torch.is_grad_enabled():
-        output: Tensor = _run(_snake, padded, frequency, inverse_magnitude)
+        output: Tensor = _run(_snake, padded, frequency / math.pi, inverse_magnitude)
         return output
     result: Tensor = _PolyphaseSnake.apply(  # type: ignore[no-untyped-call]
         padded, frequency, inverse_magnitude
@@ -120,7 +120,7 @@ class _PolyphaseSnake(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, padded: Tensor, frequency: Tensor, inverse_magnitude: Tensor) -> Tensor:
         ctx.save_for_backward(padded, frequency, inverse_magnitude)
-        output: Tensor = _run(_snake, padded, frequency, inverse_magnitude)
+        output: Tensor = _run(_snake, padded, frequency / math.pi, inverse_magnitude)
         return output
 
     @staticmethod
@@ -145,24 +145,24 @@ def _weighted(source: Tensor, taps: _Taps, length: int, sign: int = 1) -> Tensor
     return functools.reduce(torch.add, parts)
 
 
-def _squared_sine(angle: Tensor) -> Tensor:
-    """`sin(angle)^2`, whose period is pi, so that its range is reduced without any case."""
-    turns = angle * (1 / math.pi)
+def _squared_sine(turns: Tensor) -> Tensor:
+    """`sin(pi * turns)^2`, whose period is one, so that its range is reduced without any case."""
     square = (turns - torch.round(turns)).square()
-    polynomial = torch.zeros_like(square)
-    for factor in reversed(_SQUARED_SINE):
+    *factors, last = _SQUARED_SINE
+    polynomial = square * last + factors.pop()
+    for factor in reversed(factors):
         polynomial = polynomial * square + factor
     return polynomial * square
 
 
-def _snake(padded: Tensor, frequency: Tensor, inverse: Tensor) -> Tensor:
-    """`[B, T + 12, C]` to `[B, T, C]`."""
+def _snake(padded: Tensor, turns: Tensor, inverse: Tensor) -> Tensor:
+    """`[B, T + 12, C]` to `[B, T, C]`; `turns` are frequencies over pi."""
     source = padded[:, _MARGIN:-_MARGIN].float()
     length = source.shape[1] - 2 * _MARGIN
     even = _weighted(source, _EVEN_FROM_INPUT, length)
     odd = _weighted(source, _ODD_FROM_INPUT, length)
-    even = even + inverse * _squared_sine(even * frequency)
-    odd = odd + inverse * _squared_sine(odd * frequency)
+    even = even + inverse * _squared_sine(even * turns)
+    odd = odd + inverse * _squared_sine(odd * turns)
     # The doubled signal begins with an even sample and ends with an odd one, which are repeated.
     first = even[:, :1].expand(-1, _MARGIN, -1)
     last = odd[:, -1:].expand(-1, _MARGIN, -1)

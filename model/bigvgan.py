@@ -140,7 +140,8 @@ class BigVGAN(nn.Module):
             summed = first(padded)
             for block in others:
                 summed += block(padded)
-            hidden = summed[..., MARGIN:-MARGIN] / kernels
+            summed /= kernels
+            hidden = summed[..., MARGIN:-MARGIN]
         waveform = convolved(self.conv_post, self.activation_post(hidden))
         return waveform.clamp(-1.0, 1.0).squeeze(1)
 
