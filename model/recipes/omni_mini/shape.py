@@ -92,6 +92,8 @@ def config_dict() -> dict[str, Any]:
             "talker_text_advance_token_id": CODEC_ADVANCE,
             "talker_spelling_letters": 14,
             "solver": asdict(SOLVER),
+            # The first chunk lasts until two CPU cores have made the second.
+            "chunks": {"blocks": [2, 1, 2, 3, 4]},
             "thinker_sampling": {"temperature": 0.0, "repetition_penalty": 1.1},
             "talker_sampling": {
                 "temperature": 0.6,
