@@ -41,7 +41,7 @@ class Tab:
         self._waiting[number] = asyncio.get_running_loop().create_future()
         await self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
         async with asyncio.timeout(30):
-            return await self._waiting.pop(number)
+            return await self._waiting[number]
 
     async def run(self, script):
         """The value of an expression in the page."""
@@ -68,7 +68,7 @@ class Tab:
         async for frame in self._socket:
             message = json.loads(frame)
             if "id" in message:
-                self._waiting[message["id"]].set_result(message.get("result", message))
+                self._waiting.pop(message["id"]).set_result(message.get("result", message))
             elif message["method"] == "Runtime.exceptionThrown":
                 self.complaints.append(message["params"]["exceptionDetails"])
 
@@ -95,7 +95,7 @@ async def browsing(url, directory: Path, *, microphone: Path | None, width=1100)
         async with connect(await _page_socket(found[1].decode()), max_size=None) as socket:
             tab = Tab(socket)
             await tab.command("Runtime.enable")
-            await tab.until("document.readyState === 'complete'")
+            await tab.until("document.getElementById('model')?.length > 0")  # its script has begun
             yield tab
             assert not tab.complaints
             await tab.close()
