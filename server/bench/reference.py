@@ -48,6 +48,7 @@ _IN_MEMORY = {
     "thinker.model.": "thinker.model.language_model.",
 }
 _PUBLISHED_PREFIX = re.compile("^(" + "|".join(map(re.escape, _IN_MEMORY)) + ")")
+_OURS_ALONE = "talker.spelling."
 # A checkpoint without vision still gets the reference's tower; the smallest it can build.
 _NO_VISION = {
     "depth": 1,
@@ -233,11 +234,13 @@ def _reference_config(model: OmniModel, directory: Path) -> dict[str, Any]:
 
 
 def _published_state(model: OmniModel) -> dict[str, Tensor]:
+    """All weights but those of our own extras, which change no length and hardly any work."""
     parts = {"thinker": model.thinker, "talker": model.talker, "token2wav": model.token2wav}
     return {
         f"{part}.{name}": tensor
         for part, module in parts.items()
         for name, tensor in module.state_dict().items()
+        if not f"{part}.{name}".startswith(_OURS_ALONE)
     }
 
 
