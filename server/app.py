@@ -76,6 +76,7 @@ async def readyz(request: Request) -> Readiness:
 async def models(request: Request) -> ModelList:
     """Lists the model that is served; 503 while the engine is not there."""
     gateway: Gateway = request.app.state.gateway
+    gateway.doors.let_in(request)
     ready = gateway.ready()
     card = ModelCard(
         id=ready.model_id,

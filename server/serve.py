@@ -50,6 +50,8 @@ def start_logging(settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    if settings.log_level == "info":
+        logging.getLogger("aioice").setLevel("WARNING")  # it tells of each path that it tries
 
 
 class ProgressLines:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 MAX_WAIT_S = 0.040
-# A stream that is this quiet is not late but switched off.
-QUIET_AFTER_S = 0.200
+# A stream that is quiet for so long is not late but switched off: with a network that only stalls
+# nothing may be put between its words, or a turn would end in the middle of them.
+QUIET_AFTER_S = 1.0
 # How far sound and silence together may run ahead of the clock, so that no timestamp makes hours.
 MAX_AHEAD_S = 2.0
 # A packet further off than this is not lost or late: the stream began anew (RFC 3550, A.1).

@@ -162,3 +162,25 @@ async def test_a_secret_opens_a_websocket_with_its_session():
     async with websocket(rig.app, subprotocols=offered) as said:
         assert (await said.get())["session"]["instructions"] == "Sing."
     await rig.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/models"),
+        ("POST", "/v1/chat/completions"),
+        ("POST", "/v1/realtime/calls"),
+        ("POST", "/v1/realtime/calls/rtc_1"),
+        ("POST", "/v1/realtime/calls/rtc_1/hangup"),
+        ("POST", "/v1/realtime/client_secrets"),
+        ("GET", "/v1/realtime/ice-servers"),
+    ],
+)
+async def test_no_route_is_open_once_there_are_keys(method, path):
+    rig = Rig(ScriptedEngine(), load_settings(api_keys=KEY))
+    wrong = {"authorization": "Bearer sk-another-key-entirely"}
+    for headers in ({}, wrong):
+        reply = await rig.http.request(method, path, headers=headers)
+        assert reply.status_code == 401
+        assert reply.json()["error"]["code"] == "invalid_api_key"
+    await rig.close()
