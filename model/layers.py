@@ -271,3 +271,17 @@ def pack_for_steps(network: nn.Module) -> bool:
         elif isinstance(module, Projection):
             module.narrow = module.weight.bfloat16()
     return True
+
+
+def step_bytes(network: nn.Module) -> int:
+    """Bytes of weights that one decode step of a network reads: those packed, else all its own."""
+    packed = any(
+        (isinstance(module, DecoderLayer) and module.packed is not None)
+        or (isinstance(module, Projection) and module.narrow is not None)
+        for module in network.modules()
+    )
+    narrow = {id(weight) for weight in step_matrices(network)} if packed else set()
+    return sum(
+        p.numel() * (torch.bfloat16.itemsize if id(p) in narrow else p.element_size())
+        for p in network.parameters()
+    )

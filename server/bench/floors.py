@@ -10,7 +10,7 @@ counted. So no code reaches it, and a stage near its floor is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from model.alias_free import AliasFreeSnake
 from model.figures import DecoderConfig
 from model.flow import SMALLEST_GUIDANCE, evaluations
+from model.layers import step_bytes
 from model.omni import OmniModel
 from server.bench.machine import Rates
 
@@ -94,13 +95,14 @@ def reply_floors(model: OmniModel, size: ReplySize) -> dict[str, Work]:
 
 
 def decoder_step(
-    config: DecoderConfig, modules: Iterable[nn.Module], *, steps: int, start: int
+    config: DecoderConfig, modules: Sequence[nn.Module], *, steps: int, start: int
 ) -> Work:
     """Returns the work of single-token steps through a decoder.
 
     Args:
         config: The decoder's figures.
-        modules: What every step reads whole: its layers and its head, not the embedding table.
+        modules: What every step reads whole: its layers and its head, not the embedding table. Of
+            packed ones the packed weights count.
         steps: How many steps.
         start: Positions in its cache before the first.
     """
@@ -111,7 +113,7 @@ def decoder_step(
     heads = 2 * config.num_hidden_layers * config.num_attention_heads * config.head_dim
     return Work(
         operations=2.0 * (steps * sum(p.numel() for p in parameters) + past * heads),
-        read_bytes=float(steps * _bytes(parameters) + past * kv_values * size),
+        read_bytes=float(steps * sum(map(step_bytes, modules)) + past * kv_values * size),
         dtype=parameters[0].dtype,
     )
 

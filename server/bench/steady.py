@@ -18,6 +18,7 @@ from typing import Any
 
 from clients.python.report import TurnReport
 from clients.python.sources import Recording
+from model.layers import pack_for_steps
 from model.omni import OmniModel, load_checkpoint
 from server.bench.floors import ReplySize, Work, reply_floors
 from server.bench.machine import Machine, Rates, measure_rates
@@ -69,6 +70,8 @@ def steady(options: BenchOptions, machine: Machine) -> Result:
     """
     runs = asyncio.run(_measure(options, machine))
     model = load_checkpoint(options.model, dtype=options.dtype)
+    for decoder in (model.thinker, model.talker):
+        pack_for_steps(decoder)  # as the engine does
     floors = [reply_floors(model, reply_size(model, turn)) for turn in runs.inside]
     rates = measure_rates({work.dtype for stages in floors for work in stages.values()})
     costs = stage_costs(runs.inside, floors, rates)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from model.config import DecoderConfig
 from model.kv_cache import KVCache
-from model.layers import Decoder, Projection, pack_for_steps, round_for_steps
+from model.layers import Decoder, Projection, pack_for_steps, round_for_steps, step_bytes
 from tests.model import tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -59,8 +59,13 @@ def test_projection_of_few_rows_equals_that_of_many() -> None:
     many = projection(x)
     if not pack_for_steps(projection):
         pytest.skip("no C++ compiler on this machine")
+    assert step_bytes(projection) == 2 * 24 * 40 + 4 * 40
     torch.testing.assert_close(projection(x[:, 2]), many[:, 2], rtol=1e-5, atol=1e-5)
     assert torch.equal(projection(x), many)
+
+
+def test_unpacked_steps_read_all_parameters() -> None:
+    assert step_bytes(Projection(24, 40)) == 4 * (24 * 40 + 40)
 
 
 def test_what_bfloat16_would_change_is_not_packed(config: DecoderConfig) -> None:
