@@ -96,10 +96,10 @@ class Listener:
             RefusedError: More waits to be encoded than the context has room for.
         """
         waiting = len(hearing.blocks) * self._block_tokens
-        if waiting > conversation.timeline.room:
+        room = conversation.timeline.attainable_room
+        if waiting > room:
             raise RefusedError(
-                f"{waiting} tokens of sound wait and the context has room for "
-                f"{conversation.timeline.room}"
+                f"{waiting} tokens of sound wait and the context has room for {room}"
             )
         self._retract(conversation, hearing)
         hearing.phase = Phase.SPEAKING

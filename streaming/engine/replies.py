@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 
+from model.audio_encoder import audio_tokens
 from model.sampling import Sampler
 from streaming.engine.conversation import Conversation, Given
 from streaming.engine.forced import ForcedSampler
@@ -28,9 +29,13 @@ from streaming.engine.messages import (
 from streaming.engine.reading import reply_of
 from streaming.engine.reply import Marks, Reply
 from streaming.engine.speaking import begin_speech
-from streaming.engine.timeline import Item
+from streaming.engine.timeline import Item, Piece, Timeline
 from streaming.engine.tool_calls import CallDone, CallEvent, opening_text
-from streaming.errors import ItemStateError, RefusedError
+from streaming.errors import ConversationError, ItemStateError, RefusedError
+
+# What an answer leaves free for speech into it, two and a half seconds; and of a short context.
+BARGE_IN_TOKENS = 64
+BARGE_IN_SHARE = 16
 
 
 class Replies:
@@ -50,6 +55,10 @@ class Replies:
         self._clock = ground.clock
         self._max_codes = max_codes
         self._seed = seed
+        self._barge_in_tokens = min(
+            BARGE_IN_TOKENS, ground.memory.capacity_tokens // BARGE_IN_SHARE
+        )
+        self._block_tokens = audio_tokens(ground.model.config.thinker.audio.block_frames)
 
     def begin(self, conversation: Conversation, asked: Respond) -> None:
         """Sets a reply up; the loop does the rest.
@@ -68,7 +77,6 @@ class Replies:
         tools, own_system = self._tools(conversation, asked)
         item, room = self._open_answer(conversation, asked, tools, own_system)
         seed = self._seed ^ zlib.crc32(asked.response_id.encode())
-        conversation.timeline.answering = True
         conversation.reply = Reply(
             response_id=asked.response_id,
             item=item,
@@ -112,30 +120,55 @@ class Replies:
     ) -> tuple[Item, int]:
         """Puts the answer's item into the timeline -> the item, and how many tokens it may have."""
         timeline = conversation.timeline
-        item = timeline.begin_answer(asked.item_id)
+        system = self._own_system(conversation, asked, tools) if own_system else conversation.system
+        self._make_room(conversation, asked, len(system) - len(conversation.system))
+        timeline.answering = True
         try:
-            if own_system:
-                told = asked.instructions
-                instructions = conversation.instructions if told is None else told
-                system = self._template.system(instructions, tools)
-                self._memory.cut(conversation.slot, timeline.set_system(system))
-            self._make_room(conversation, asked)
-            room = timeline.room - len(self._template.answer_close)
-            if room < 1:
-                raise RefusedError(f"the context of {self._memory.capacity_tokens} tokens is full")
-        except RefusedError:
-            self._memory.cut(conversation.slot, timeline.remove(asked.item_id))
-            self._restore_system(conversation, own_system)
+            item = timeline.begin_answer(asked.item_id)
+            try:
+                if own_system:
+                    self._memory.cut(conversation.slot, timeline.set_system(system))
+                return item, self._room(timeline)
+            except RefusedError:
+                self._memory.cut(conversation.slot, timeline.remove(asked.item_id))
+                self._restore_system(conversation, own_system)
+                raise
+        except ConversationError:
+            timeline.answering = False
             raise
-        return item, room
 
-    def _make_room(self, conversation: Conversation, asked: Respond) -> None:
+    def _own_system(
+        self, conversation: Conversation, asked: Respond, tools: tuple[str, ...]
+    ) -> Piece:
+        told = asked.instructions
+        instructions = conversation.instructions if told is None else told
+        return self._template.system(instructions, tools)
+
+    def _room(self, timeline: Timeline) -> int:
+        """Returns how many tokens an answer may have.
+
+        Raises:
+            RefusedError: None; the context is full.
+        """
+        room = timeline.room - len(self._template.answer_close)
+        if room < 1:
+            raise RefusedError(f"the context of {self._memory.capacity_tokens} tokens is full")
+        if timeline.truncation is not None:
+            # Nothing can be forgotten under an answer: speech into it must find some room.
+            room = max(1, room - self._barge_in_tokens)
+        return room
+
+    def _make_room(self, conversation: Conversation, asked: Respond, system_tokens: int) -> None:
         """Has the oldest items forgotten for an answer, where that may be."""
         timeline = conversation.timeline
         if timeline.truncation is not None:
             most = self._memory.capacity_tokens // 4
             wanted = min(asked.max_output_tokens or most, most) + len(self._template.answer_close)
-            self._memory.cut(conversation.slot, timeline.make_room(wanted))
+            wanted += max(0, system_tokens) + self._barge_in_tokens
+            # Of the question itself, what was not yet encoded.
+            waiting = sum(len(hearing.blocks) + 1 for hearing in conversation.hearing.values())
+            wanted += waiting * self._block_tokens
+            self._memory.cut(conversation.slot, timeline.make_room(wanted, must=False))
 
     def end(
         self,

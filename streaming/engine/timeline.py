@@ -123,6 +123,14 @@ class Timeline:
         return self._capacity_tokens - self._end - len(self._opening)
 
     @property
+    def attainable_room(self) -> int:
+        """How much room there can be, once everything is forgotten that may be."""
+        if self.truncation is None or self.answering:
+            return self.room
+        whole = [item for item in self._items if item.complete and len(item)]
+        return self.room + sum(map(len, whole[:-1]))
+
+    @property
     def _end(self) -> int:
         return len(self._system) + sum(map(len, self._items))
 
@@ -250,7 +258,7 @@ class Timeline:
         self.insert(item)
         return item
 
-    def make_room(self, tokens: int, *, keep: Item | None = None) -> int:
+    def make_room(self, tokens: int, *, keep: Item | None = None, must: bool = True) -> int:
         """Forgets the oldest items if these many tokens would not fit otherwise.
 
         The last complete item stays: it is what is answered.
@@ -258,10 +266,12 @@ class Timeline:
         Args:
             tokens: what is to be added.
             keep: another item that stays.
+            must: raise RefusedError if it does not fit even so; else it is as much as there can be.
         """
         truncation = self.truncation
         if truncation is None or self.answering:
-            self._check_room(tokens)
+            if must:
+                self._check_room(tokens)
             return len(self)
         held = sum(map(len, self._items))
         limit = held + self.room
@@ -277,7 +287,8 @@ class Timeline:
             if item is not keep:
                 dropped.append(item)
                 held -= len(item)
-        self._check_room(tokens - sum(map(len, dropped)))
+        if must:
+            self._check_room(tokens - sum(map(len, dropped)))
         cut = min((self.start_of(item) for item in dropped), default=len(self))
         for item in dropped:
             item.pieces, item.forgotten = [], True

@@ -80,6 +80,31 @@ async def test_three_spoken_turns(tiny_server):
 
 
 @pytest.mark.clients
+async def test_a_response_outside_the_conversation_reads_it_and_leaves_it(tiny_server):
+    client = AsyncOpenAI(base_url=f"{tiny_server.http}/v1", api_key="none")
+    model = tiny_server.running.ready.model_id
+    aside = {"conversation": "none", "output_modalities": ["text"], "max_output_tokens": 4}
+    content = [{"type": "input_text", "text": "Hello there."}]
+    async with client.realtime.connect(model=model) as connection:
+        await connection.conversation.item.create(
+            item={"type": "message", "role": "user", "content": content}
+        )
+        read = []
+        for wishes in ({}, {"input": []}, {"metadata": {"topic": "x"}}):
+            await connection.response.create(response=aside | wishes)
+            kinds = []
+            _, _, response = await hear(connection, kinds)
+            assert response.status == "incomplete"
+            assert response.conversation_id is None
+            added = [kind for kind in kinds if kind == "conversation.item.added"]
+            assert len(added) == (not read), "only the client's own item is one"
+            read.append(response.usage.input_tokens)
+    assert response.metadata == {"topic": "x"}
+    assert read[0] == read[2] > read[1], "with no input of its own it reads the conversation"
+    await client.close()
+
+
+@pytest.mark.clients
 @pytest.mark.weights
 async def test_three_spoken_turns_on_omni_mini():
     # Short answers: the embedded checkpoint speaks in about real time on a busy core.

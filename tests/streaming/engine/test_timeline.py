@@ -219,3 +219,13 @@ def test_nothing_is_forgotten_under_a_reply_or_without_leave() -> None:
     with pytest.raises(RefusedError):
         filled(None, 40, 40, 20)
     assert lengths(timeline, 2) == [40, 40]
+
+
+def test_as_much_room_as_there_can_be() -> None:
+    timeline = filled(Truncation(retention_ratio=1.0), 30, 30, 30)
+    assert timeline.attainable_room == timeline.room + 60
+    assert timeline.make_room(90, must=False) == 5
+    assert lengths(timeline, 3) == [0, 0, 30]
+    timeline.answering = True
+    assert timeline.attainable_room == timeline.room
+    assert timeline.make_room(90, must=False) == len(timeline)
