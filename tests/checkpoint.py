@@ -26,7 +26,8 @@ MAX_SHARD_TENSORS = 100
 def write_checkpoint(directory: Path, *, talkative: bool = False) -> Path:
     """Writes it and returns the directory; the same weights every time.
 
-    A `talkative` one never writes a control token, so that a reply goes on to its limit.
+    A `talkative` one never writes a control token nor ends its speech, so that a reply goes on to
+    its limits.
     """
     backend = text.backend()
     backend.save(str(directory / "tokenizer.json"))
@@ -38,6 +39,8 @@ def write_checkpoint(directory: Path, *, talkative: bool = False) -> Path:
     if talkative:
         controls = [backend.token_to_id(name) for name in text.CONTROLS]
         networks.thinker.lm_head.weight.data[controls] = 0.0
+        # Nor does it end its speech at once: with no weight an end is never among the likeliest.
+        networks.talker.codec_head.weight.data[sorted(networks.talker.end_codes)] = 0.0
     write_weights(directory, networks)
     write_voices(directory / "spk_dict.pt", config, data["talker_config"])
     return directory

@@ -19,7 +19,7 @@ from streaming.media.codecs import is_silent
 from streaming.media.formats import AudioFormat
 from streaming.media.playout import Cut
 from streaming.protocol.commands import Command
-from streaming.protocol.engine_events import EngineEvent, ReplyAudio
+from streaming.protocol.engine_events import EngineEvent, ReplyAudio, ReplyDone
 from streaming.protocol.outbox import random_id
 from streaming.protocol.session import RealtimeSession
 
@@ -138,10 +138,17 @@ class LiveSession:
     def receive_engine(self, event: EngineEvent) -> None:
         """Take what the engine said."""
         self._session.receive_engine(event)
+        if isinstance(event, ReplyDone):
+            # Speech at another speed has a tail, which comes before the end is told.
+            self._play(event.response_id)
         self._settle()
+        if isinstance(event, ReplyAudio):
+            self._play(event.response_id)
+
+    def _play(self, response_id: str) -> None:
         said = self._mouth.take()
-        if said and isinstance(event, ReplyAudio) and event.response_id != self._muted:
-            self._loudspeaker.push(event.response_id, said)
+        if said and response_id != self._muted:
+            self._loudspeaker.push(response_id, said)
 
     def receive_playout(self, started: Iterable[str], stopped: Iterable[str]) -> None:
         """Take what the loudspeaker has begun and ended to play."""

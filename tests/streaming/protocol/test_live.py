@@ -64,6 +64,15 @@ def test_sound_goes_to_the_loudspeaker_and_not_to_the_wire():
     assert rig.playout.waiting_ms == 1000
 
 
+def test_speech_at_another_speed_is_played_to_its_end():
+    rig = LiveRig(session={"type": "realtime", "audio": {"output": {"speed": 1.25}}})
+    response_id, _ = rig.respond()
+    rig.speak(response_id, ms=1000)
+    assert rig.playout.waiting_ms < 800
+    rig.done(response_id)
+    assert rig.playout.waiting_ms == 800
+
+
 def test_the_buffer_stops_behind_the_end_of_the_response():
     rig = LiveRig()
     response_id, _ = rig.respond()
