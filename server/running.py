@@ -6,6 +6,7 @@ Knows the order of starting and stopping. Does not know who wants it: a command,
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -65,6 +66,9 @@ async def running_server(settings: Settings, progress: Progress) -> AsyncIterato
     listening = asyncio.create_task(server.serve(sockets=[listener]), name="listen")
     try:
         await gateway.engine.start()
+        # What is here now stays: no collection need look at it again while somebody talks.
+        gc.collect()
+        gc.freeze()
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         running = Running(
             address=address,
@@ -77,5 +81,6 @@ async def running_server(settings: Settings, progress: Progress) -> AsyncIterato
     finally:
         server.should_exit = True
         await listening
+        gc.unfreeze()
         await gateway.calls.close()
         await gateway.engine.stop()

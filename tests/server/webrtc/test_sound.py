@@ -3,15 +3,24 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server.webrtc.errors import FloodError
 from server.webrtc.microphone import Microphone
 from server.webrtc.speaker import Speaker
-from streaming.media.jitter import Packet
-from streaming.media.opus import FRAME_BYTES, FRAME_TICKS, OpusDecoder, OpusEncoder
+from streaming.media.jitter import MAX_AHEAD_S, Packet
+from streaming.media.opus import (
+    FRAME_BYTES,
+    FRAME_TICKS,
+    MAX_PACKET_TICKS,
+    OpusDecoder,
+    OpusEncoder,
+)
 from streaming.media.playout import Playout
 from tests.server.webrtc.rig import tone
 
@@ -102,6 +111,30 @@ async def test_sound_that_nobody_takes_is_bounded():
         await microphone.read()
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2),
+            st.integers(0, 65_535),
+            st.integers(0, 2**32 - 1),
+            st.binary(max_size=60),
+        ),
+        max_size=60,
+    )
+)
+async def test_any_packets_are_taken_in_bounds(wild):
+    clock = Clock()
+    microphone = Microphone(clock)
+    ticks = 0
+    for ssrc, sequence, timestamp, payload in wild:
+        microphone.receive(ssrc, Packet(sequence=sequence, timestamp=timestamp, payload=payload))
+        clock.now_s += 0.020
+        if microphone._sound:
+            ticks += len(await microphone.read()) // 2
+    # Each of the sources may be ahead of time by a little, and begin anew.
+    assert ticks <= len(wild) * (MAX_AHEAD_S * 48_000 + MAX_PACKET_TICKS)
+
+
 class Listener:
     """Pulls packets from a speaker as aiortc does, and notes when."""
 
@@ -127,8 +160,10 @@ async def test_packets_leave_every_20_ms_with_silence_where_nothing_is_said():
     listener = Listener(playout)
     playout.push("a", tone(0.2))
     await listener.pull(50)
-    assert [pts for _, pts, _ in listener.packets] == [n * FRAME_TICKS for n in range(50)]
-    assert sorted(lateness_s(listener))[40] < 0.020
+    steps = [after - before for before, after in pairwise(pts for _, pts, _ in listener.packets)]
+    # More than one frame at a time only where this machine stood still for more than 0.2 s.
+    assert all(step == FRAME_TICKS or step > 10 * FRAME_TICKS for step in steps)
+    assert sorted(lateness_s(listener))[25] < 0.020
     decoder = OpusDecoder()
     loud = [
         np.abs(np.frombuffer(decoder.decode(data), dtype="<i2").astype(int)).max() > 500
