@@ -13,7 +13,8 @@ from tests.server.webrtc.rig import calling
 
 logger = logging.getLogger("omnilive.tests")
 
-MAX_GROWTH_MB = 24
+# What allocators keep levels off after some twenty calls; 3 MB of each would be 600 of 200.
+MAX_GROWTH_MB = 64
 
 
 def memory_mb():
@@ -54,13 +55,13 @@ async def rounds(rig, count):
     draw = random.Random(count)
     for _ in range(count):
         await one_call(rig, draw.choice(HOWS))
-    await rig.until_empty(20.0)
+    await rig.until_empty(30.0)
     await asyncio.sleep(0.2)
 
 
 @pytest.mark.parametrize("count", [10, pytest.param(200, marks=pytest.mark.slow)])
 async def test_dropped_calls_leave_nothing(count):
-    options = {"call_connect_timeout_s": 1.0, "max_openings_per_address": None}
+    options = {"call_connect_timeout_s": 5.0, "max_openings_per_address": None}
     async with calling(max_conversations=64, **options) as rig:
         await rounds(rig, 4)  # what is made once: threads, codecs, caches
         before, before_mb = census(), memory_mb()
