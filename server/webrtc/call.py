@@ -205,7 +205,8 @@ class Call:
         self._outbox.put([CameraError(message).event()])
 
     async def _end(self, end: ServerError | None) -> None:
-        logger.info("%s: ends: %s", self.call_id, end)
+        # As text: a log record that is kept would keep the whole call by the error's frames.
+        logger.info("%s: ends: %s", self.call_id, str(end))
         try:
             if not isinstance(end, CallLostError):
                 told = end is None or isinstance(end, (*QUIET_ENDS, EngineLostError))
