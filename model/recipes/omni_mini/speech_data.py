@@ -1,8 +1,8 @@
 """Stage `speech`: texts to shards of the teacher's speech.
 
 A shard is `NNNN.npz` (`audio` int16 24 kHz of all its utterances, `offsets` int64 `[n + 1]`) and
-`NNNN.jsonl` (one `{"text", "kind", "question", "words"}` an utterance: `words` as in `Utterance`,
-`question` what the text answers, if it does). Finished shards are never made again.
+`NNNN.jsonl` (one `{"text", "kind", "question", "words", "phones"}` an utterance: `words` and
+`phones` as in `Utterance`, `question` what the text answers, if it does). Finished shards are never made again.
 """
 
 import json
@@ -90,7 +90,9 @@ def make_shards(
             except ValueError:  # nothing in it can be spoken
                 continue
             rows.append(
-                asdict(script) | {"words": [[c, round(float(s), 4)] for c, s in utterance.words]}
+                asdict(script)
+                | {"words": [[c, round(float(s), 4)] for c, s in utterance.words]}
+                | {"phones": [[p, round(float(s), 4)] for p, s in utterance.phones]}
             )
             audio.append(utterance.samples)
         path.with_suffix(".jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -70,7 +70,7 @@ def texts(work: Work) -> None:
     make_texts(
         writer,
         work.directory,
-        written=4 if work.smoke else 2_000,
+        written=4 if work.smoke else 4_000,
         templated=6 if work.smoke else None,
         held_out_replies=2 if work.smoke else None,
     )

@@ -18,6 +18,11 @@ from model.speech_mel import SAMPLE_RATE_HZ
 
 PAUSE_S = 0.12
 _SENTENCE = re.compile(r"[^.?!]+[.?!]*")
+_SILENT = " ^$.,?!;:-"
+_STRESS, _LONG = "ˈˌ", "ː"
+
+# (start s, end s, phonemes) of what the phonemiser wrote as one word.
+Group = tuple[float, float, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +34,13 @@ class Utterance:
         samples: int16 `[S]` at 24 kHz.
         words: `(first character in text, start in seconds)` of every word, in order; then
             `(len(text), end of speech)`.
+        phones: `(phoneme, start in seconds)` of every sound, in order; "" where nothing is said.
     """
 
     text: str
     samples: np.ndarray
     words: list[tuple[int, float]]
+    phones: list[tuple[str, float]]
 
 
 class TeacherVoice:
@@ -66,6 +73,7 @@ class TeacherVoice:
         """
         pieces: list[np.ndarray] = []
         words: list[tuple[int, float]] = []
+        phones: list[tuple[str, float]] = []
         end_s = 0.0
         for match in _SENTENCE.finditer(text):
             spans = [
@@ -74,36 +82,37 @@ class TeacherVoice:
             spans = [span for span in spans if re.search(r"\w", span[1])]
             if not spans:
                 continue
-            audio, starts_s, speech_end_s = self._sentence(
-                match.group().strip(), [word for _, word in spans]
-            )
+            audio, groups, sounds = self._sentence(match.group().strip())
+            starts_s = _word_starts([word for _, word in spans], groups)
+            speech_end_s = groups[-1][1]
             words += [(first, end_s + s) for (first, _), s in zip(spans, starts_s, strict=True)]
+            phones += [(phone, end_s + s) for phone, s in sounds]
             pieces.append(audio)
             final_s, end_s = end_s + speech_end_s, end_s + len(audio) / SAMPLE_RATE_HZ
         if not pieces:
             raise ValueError(f"nothing to speak in {text!r}")
         words.append((len(text), final_s))
-        return Utterance(text=text, samples=np.concatenate(pieces), words=words)
+        return Utterance(text=text, samples=np.concatenate(pieces), words=words, phones=phones)
 
-    def _sentence(self, text: str, words: list[str]) -> tuple[np.ndarray, list[float], float]:
-        """Returns 24 kHz int16 samples with the pause, the start of each word, and the end of the
-        last one, in seconds.
+    def _sentence(self, text: str) -> tuple[np.ndarray, list[Group], list[tuple[str, float]]]:
+        """Returns 24 kHz int16 samples with the pause, what was phonemised as one word, and every
+        sound with its start in seconds.
         """
         chunks = list(self._voice.synthesize(text, self._config, include_alignments=True))
-        groups: list[
-            tuple[float, float, int]
-        ] = []  # (start s, end s, phonemes) of what the phonemiser wrote as one word
+        groups: list[Group] = []
+        phones: list[tuple[str, float]] = []
         at_s = 0.0
         audio: list[np.ndarray] = []
         for chunk in chunks:
             audio.append(chunk.audio_int16_array)
             groups += _phoneme_groups(chunk.phoneme_alignments, at_s, chunk.sample_rate)
+            phones += _phone_starts(chunk.phoneme_alignments, at_s, chunk.sample_rate)
             at_s += len(audio[-1]) / chunk.sample_rate
         rate_hz = chunks[0].sample_rate
         samples = soxr.resample(np.concatenate(audio).astype(np.float32), rate_hz, SAMPLE_RATE_HZ)
         pause = np.zeros(int(PAUSE_S * SAMPLE_RATE_HZ), np.float32)
         samples = np.clip(np.concatenate([samples, pause]), -32768, 32767).astype(np.int16)
-        return samples, _word_starts(words, groups), groups[-1][1]
+        return samples, groups, phones
 
 
 def _patched_session(path: str, options: Any) -> Any:
@@ -119,11 +128,26 @@ def _patched_session(path: str, options: Any) -> Any:
     )
 
 
-def _phoneme_groups(alignments: Any, at_s: float, rate_hz: int) -> list[tuple[float, float, int]]:
+def _phone_starts(alignments: Any, at_s: float, rate_hz: int) -> list[tuple[str, float]]:
+    """Lists sounds; a stress mark's time is its vowel's, a length mark's its sound's."""
+    phones: list[tuple[str, float]] = []
+    start_s: float | None = None
+    for entry in alignments:
+        start_s = at_s if start_s is None else start_s
+        at_s += entry.num_samples / rate_hz
+        if entry.phoneme in _STRESS:
+            continue
+        if entry.phoneme not in _LONG:
+            phones.append(("" if entry.phoneme in _SILENT else entry.phoneme, start_s))
+        start_s = None
+    return phones
+
+
+def _phoneme_groups(alignments: Any, at_s: float, rate_hz: int) -> list[Group]:
     """Splits phonemes with durations at the spaces; punctuation and sentence marks take time but
     belong to no word.
     """
-    groups: list[tuple[float, float, int]] = []
+    groups: list[Group] = []
     start_s, count = at_s, 0
     for entry in alignments:
         after_s = at_s + entry.num_samples / rate_hz
@@ -139,7 +163,7 @@ def _phoneme_groups(alignments: Any, at_s: float, rate_hz: int) -> list[tuple[fl
     return groups
 
 
-def _word_starts(words: list[str], groups: list[tuple[float, float, int]]) -> list[float]:
+def _word_starts(words: list[str], groups: list[Group]) -> list[float]:
     """Gives each written word a start time, though the phonemiser joins or splits some ("of the"
     becomes one group).
 
