@@ -64,8 +64,9 @@ async def healthz(request: Request) -> Health:
 
 
 async def readyz(request: Request) -> Readiness:
-    """Says whether conversations can be had; 503 while the engine is not there."""
+    """Says whether conversations can be had; 503 while draining, or without an engine."""
     gateway: Gateway = request.app.state.gateway
+    gateway.check_open()
     return Readiness(
         model=gateway.ready().model_id,
         conversations=len(gateway.conversations),

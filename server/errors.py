@@ -4,6 +4,7 @@
     ├── SettingsError       a flag or environment variable that cannot be used
     ├── UnknownModelError   a model this server does not serve (404)
     ├── NotReadyError       the engine is starting, or was lost and is coming back (503)
+    ├── DrainingError       the server is about to end and takes nobody new (503)
     ├── FullError           every seat is taken; names the limit (503)
     ├── UnauthorizedError   no key, or one that is not known here (401)
     ├── ForbiddenOriginError  a page of another origin; names it (403)
@@ -11,6 +12,7 @@
     ├── TooManySecretsError  as many client secrets are in force as may be (503)
     ├── IdleError           a session in which nothing was said for too long; names the limit
     ├── SessionExpiredError a session that has lasted as long as it may; names the limit
+    ├── ServerEndsError     a session that was still open when the server ended
     ├── ContextFullError    a prompt that is longer than the model's context (400)
     ├── EngineLostError     the engine lost this conversation, or itself ended
     └── SlowReaderError     a peer that does not read what it asked for; names the limit
@@ -59,6 +61,13 @@ class NotReadyError(ServerError):
 
     status = 503
     code = "engine_not_ready"
+
+
+class DrainingError(ServerError):
+    """The server is about to end: it takes nobody new."""
+
+    status = 503
+    code = "server_draining"
 
 
 class FullError(ServerError):
@@ -126,6 +135,13 @@ class SessionExpiredError(ServerError):
 
     type = "invalid_request_error"
     code = "session_expired"
+
+
+class ServerEndsError(ServerError):
+    """The server ended while the session was open; a new one can be opened elsewhere."""
+
+    status = 503
+    code = "server_ended"
 
 
 class SlowReaderError(ServerError):

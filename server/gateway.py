@@ -1,10 +1,11 @@
 """What one gateway process holds: its settings, the engine, and who is connected.
 
-Knows who may come in. Does not know the protocol or sockets.
+Knows who may come in, and when all have left. Does not know the protocol or sockets.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from server.doors import NOBODY, Doors, Visitor
+from server.draining import Draining
 from server.errors import FullError, NotReadyError, UnknownModelError
 from server.settings import Settings
 from server.webrtc.registry import Calls
@@ -19,6 +21,9 @@ from streaming.engine.client import EngineClient
 from streaming.engine.messages import EngineReady
 
 logger = logging.getLogger("omnilive.gateway")
+
+# What conversations are given to tell their clients that the server ends.
+LAST_WORDS_S = 2.0
 
 
 @dataclass(slots=True)
@@ -28,12 +33,15 @@ class Gateway:
     settings: Settings
     engine: EngineClient
     conversations: set[str] = field(default_factory=set)
+    draining: Draining = field(default_factory=Draining)
     doors: Doors = field(init=False)
     calls: Calls = field(init=False)
+    _empty: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.doors = Doors(self.settings)
         self.calls = Calls(self.settings)
+        self._empty.set()
 
     def ready(self) -> EngineReady:
         """Returns what the engine can do.
@@ -47,15 +55,21 @@ class Gateway:
             raise NotReadyError("the engine is not ready yet; /readyz says when it is")
         return self.engine.ready
 
+    def check_open(self) -> None:
+        """Raises DrainingError if the server is about to end."""
+        self.draining.check(len(self.conversations))
+
     def admit(self, model: str | None, visitor: Visitor = NOBODY) -> EngineReady:
         """Checks that this visitor may begin a conversation with this model.
 
         Raises:
+            DrainingError: The server is about to end.
             TooFastError: The visitor has opened too many lately.
             UnknownModelError: Another model is served here; names it.
             NotReadyError: The engine takes no conversations now.
             FullError: Every seat is taken, or every one that the visitor may have.
         """
+        self.check_open()
         self.doors.count_opening(visitor)
         self.doors.check_seat(visitor)
         ready = self.ready()
@@ -71,8 +85,33 @@ class Gateway:
         """Takes a seat for one conversation and gives its id."""
         conversation_id = f"conv_{uuid4().hex}"
         self.conversations.add(conversation_id)
+        self._empty.clear()
         try:
             with self.doors.seat(visitor):
                 yield conversation_id
         finally:
             self.conversations.discard(conversation_id)
+            if not self.conversations:
+                self._empty.set()
+
+    async def drain(self) -> None:
+        """Lets nobody in any more, and gives those who are there their time to leave."""
+        self.draining.begin()
+        limit_s = self.settings.drain_timeout_s
+        logger.info("draining: %d conversations are open", len(self.conversations))
+        if not await self._emptied_within(limit_s):
+            left = len(self.conversations)
+            logger.info("draining: %d are open after %g s (drain_timeout_s)", left, limit_s)
+
+    async def dismiss(self) -> None:
+        """Tells everybody who is still there to leave, and gives them time to hear it."""
+        self.draining.finish()
+        await self._emptied_within(LAST_WORDS_S)
+
+    async def _emptied_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -1,22 +1,23 @@
 """How long a session may last, and how long it may be idle.
 
-Knows a monotonic clock and two limits. Does not know what counts as being busy: whoever owns a
-session says so.
+Knows a monotonic clock, two limits and the server's own end. Does not know what counts as being
+busy: whoever owns a session says so.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 
-from server.errors import IdleError, SessionExpiredError
+from server.draining import Draining
+from server.errors import IdleError, ServerEndsError, SessionExpiredError
 from server.settings import Settings
 
 
 class Lifetime:
     """Begins when it is made."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, draining: Draining) -> None:
+        self._draining = draining
         self._max_s = settings.max_session_s
         self._idle_s = settings.idle_timeout_s
         self._began_s = self._busy_s = time.monotonic()
@@ -31,6 +32,7 @@ class Lifetime:
         Raises:
             SessionExpiredError: It has lasted as long as it may.
             IdleError: Nothing was said for as long as that may be.
+            ServerEndsError: The server ends first.
         """
         while True:
             now_s = time.monotonic()
@@ -40,4 +42,5 @@ class Lifetime:
                 raise SessionExpiredError(f"the session lasted {self._max_s} s (max_session_s)")
             if idle_left_s <= 0:
                 raise IdleError(f"nothing was said for {self._idle_s} s (idle_timeout_s)")
-            await asyncio.sleep(min(left_s, idle_left_s))
+            if await self._draining.over_within(min(left_s, idle_left_s)):
+                raise ServerEndsError("the server ends; open a new session")

@@ -14,11 +14,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.conversation import Conversation
 from server.errors import (
+    DrainingError,
     EngineLostError,
     ForbiddenOriginError,
     FullError,
     IdleError,
     NotReadyError,
+    ServerEndsError,
     ServerError,
     SessionExpiredError,
     SlowReaderError,
@@ -34,11 +36,12 @@ from server.sessions import new_session
 
 logger = logging.getLogger("omnilive.realtime")
 
-# Close codes of RFC 6455; the reason beside them is at most 123 bytes.
+# Close codes of RFC 6455 and of its registry; the reason beside them is at most 123 bytes.
 CLOSE_CODES: dict[type[ServerError], int] = {
     UnknownModelError: 1008,
     SlowReaderError: 1008,
     SessionExpiredError: 1001,
+    ServerEndsError: 1012,
     IdleError: 1001,
     UnauthorizedError: 1008,
     ForbiddenOriginError: 1008,
@@ -46,6 +49,7 @@ CLOSE_CODES: dict[type[ServerError], int] = {
     EngineLostError: 1011,
     NotReadyError: 1013,
     FullError: 1013,
+    DrainingError: 1013,
 }
 MAX_REASON_BYTES = 123
 # What a slow reader is given to read the reason, before its connection is cut.
@@ -87,7 +91,7 @@ async def _serve(websocket: WebSocket, gateway: Gateway, outbox: Outbox) -> None
     """
     visitor = gateway.doors.let_in(websocket)
     ready = gateway.admit(websocket.query_params.get("model"), visitor)
-    lifetime = Lifetime(gateway.settings)
+    lifetime = Lifetime(gateway.settings, gateway.draining)
     with gateway.seat(visitor) as conversation_id:
         conversation = Conversation(
             conversation_id=conversation_id,

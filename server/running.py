@@ -50,6 +50,12 @@ class Running:
         """Asks it to end; `listening` is done when it has."""
         self.server.should_exit = True
 
+    async def drain(self) -> None:
+        """Lets nobody in any more, gives those who are there their time, and asks it to end."""
+        await self.gateway.drain()
+        await self.gateway.dismiss()
+        self.stop()
+
 
 @asynccontextmanager
 async def running_server(settings: Settings, progress: Progress) -> AsyncIterator[Running]:
@@ -79,8 +85,10 @@ async def running_server(settings: Settings, progress: Progress) -> AsyncIterato
         )
         yield running
     finally:
+        await gateway.dismiss()
         server.should_exit = True
+        await gateway.calls.close()
+        # Before the listener has ended: answers that are still being made break off with an error.
+        await gateway.engine.stop()
         await listening
         gc.unfreeze()
-        await gateway.calls.close()
-        await gateway.engine.stop()

@@ -30,7 +30,7 @@ Talk to it from another terminal:
 or with the openai SDK:
   AsyncOpenAI(base_url="http://{address}/v1", api_key="none").realtime.connect(model="{model}")
 
-Ctrl-C ends it.
+Ctrl-C ends it; SIGTERM first lets open conversations finish.
 """
 
 
@@ -92,6 +92,29 @@ async def _serve(settings: Settings) -> None:
     try:
         async with running_server(settings, ProgressLines()) as running:
             typer.echo(banner(running))
-            await running.listening
+            await _until_told(running)
     except asyncio.CancelledError:
-        typer.echo("omnilive serve: stopped")
+        pass  # at once: while it loaded, by Ctrl-C, or by a second signal
+    typer.echo("omnilive serve: stopped")
+
+
+async def _until_told(running: Running) -> None:
+    """Returns when the server has ended, drained by SIGTERM."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    serving = asyncio.current_task()
+    assert serving is not None
+    loop.add_signal_handler(
+        signal.SIGTERM, lambda: serving.cancel() if told.is_set() else told.set()
+    )
+    async with asyncio.TaskGroup() as group:
+        drain = group.create_task(_drain(told, running), name="drain")
+        await running.listening
+        drain.cancel()
+
+
+async def _drain(told: asyncio.Event, running: Running) -> None:
+    await told.wait()
+    limit_s = running.gateway.settings.drain_timeout_s
+    typer.echo(f"omnilive serve: draining for at most {limit_s:g} s; a second signal ends it")
+    await running.drain()

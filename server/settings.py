@@ -151,6 +151,14 @@ class Settings(BaseSettings):
         description="when a reply's first sound is due, after the turn has ended",
     )
 
+    # how it ends
+    drain_timeout_s: float = Field(
+        30.0,
+        ge=0,
+        le=86_400,
+        description="how long open conversations may go on after SIGTERM, before the server ends",
+    )
+
     # how long to wait for the engine
     engine_start_timeout_s: float = Field(
         600.0, gt=0, description="how long the engine may load before the start counts as failed"

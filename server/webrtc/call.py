@@ -78,7 +78,7 @@ class Call:
         self._ended = asyncio.Event()
         self._reason = ""
         self._heard_samples = 0
-        self._lifetime = Lifetime(settings)
+        self._lifetime = Lifetime(settings, gateway.draining)
         self.microphone = Microphone()
         self.speaker = Speaker(self._playout, gateway.calls.encoding)
         self.camera = Camera(settings, lambda: self._heard_samples * 1000 // RATE_HZ)

@@ -96,6 +96,7 @@ async def mint_secret(request: Request) -> Response:
     if visitor.identity.is_secret:
         raise UnauthorizedError("a client secret cannot make others; use an API key")
     gateway.doors.count_opening(visitor)
+    gateway.check_open()
     asked = _secret_request(await _body(request, gateway.settings.max_offer_bytes))
     session = _echo(gateway, asked.session)
     lifetime_s = asked.expires_after.seconds

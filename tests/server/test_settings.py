@@ -23,6 +23,7 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_default(monkeypa
         ("max_conversations", "0"),
         ("send_timeout_s", "-1"),
         ("max_event_bytes", "1"),
+        ("drain_timeout_s", "-1"),
         ("model", ""),
         ("log_level", "loud"),
     ],
