@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +9,14 @@ from model.recipes.omni_mini.codec import (
     CODES,
     Codec,
     encode_shards,
+    shares,
     train_codec,
     whole_codes,
 )
 from model.speech_mel import speech_mel
 
 ROWS = 30
+PHONES = [("", 0.0), ("a", 0.5), ("b", 1.5)]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +31,8 @@ def speech(tmp_path_factory):
         rows.append((8_000 * np.sin(2 * np.pi * np.cumsum(pitch_hz) / 24_000)).astype(np.int16))
     offsets = np.cumsum([0, *map(len, rows)])
     np.savez(directory / "0000.npz", audio=np.concatenate(rows), offsets=offsets)
-    (directory / "0000.jsonl").write_text('{"text": "x"}\n' * ROWS)
+    row = json.dumps({"text": "x", "phones": PHONES}) + "\n"
+    (directory / "0000.jsonl").write_text(row * ROWS)
     return directory
 
 
@@ -38,9 +43,29 @@ def codec(speech):
     return trained
 
 
-def test_centres_are_their_own_codes(codec):
-    codes = torch.arange(0, CODES, 37)
-    assert codec.encode(codec.decode(codes)).tolist() == codes.tolist()
+def test_a_sound_tells_what_is_heard_alike_apart(codec):
+    mel = codec.decode(torch.arange(20))
+    silent, spoken = (codec.encode(mel, [(phone, 0.0)]) for phone in ("", "b"))
+    assert (silent != spoken).float().mean() > 0.5
+
+
+def test_sounds_share_the_time_of_a_code():
+    # 40 ms a code: "a" begins in the middle of the second, "?" is no sound that is known.
+    found = shares([("", 0.0), ("a", 0.06), ("?", 0.12)], 4, ["", "a"])
+    torch.testing.assert_close(found, torch.tensor([[1.0, 0], [0.5, 0.5], [0, 1], [0, 0]]))
+
+
+def test_a_code_is_its_own_nearest_neighbour(codec):
+    neighbours = codec.neighbours()
+    torch.testing.assert_close(neighbours.sum(1), torch.ones(CODES))
+    assert (neighbours.diagonal()[:, None] >= neighbours - 1e-6).all()
+
+
+def test_embeddings_of_near_codes_are_near(codec):
+    turned = codec.embeddings(256, 0.5)
+    assert turned.std().item() == pytest.approx(0.5, rel=1e-3)
+    apart, turned_apart = (torch.cdist(x, x).flatten() for x in (codec.centres, turned))
+    assert torch.corrcoef(torch.stack([apart, turned_apart]))[0, 1] > 0.9
 
 
 def test_saved_codec_is_the_same(codec, tmp_path):

@@ -44,7 +44,8 @@ def train(
     ] = Path("runs/omni_mini"),
     steps: Annotated[int | None, typer.Option(help="optimiser steps in all", min=1)] = None,
     start: Annotated[
-        Path | None, typer.Option(help="checkpoint that the stages dit and adapt begin with")
+        Path | None,
+        typer.Option(help="checkpoint that dit, hearing and adapt begin with"),
     ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="everything tiny, to see it run")] = False,
     threads: Annotated[int | None, typer.Option(help="torch threads", min=1)] = None,

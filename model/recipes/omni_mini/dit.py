@@ -50,6 +50,8 @@ DIT_CONFIG = DiTConfig(
 )
 # Four evaluations; without sway, since training draws times evenly.
 SOLVER = SolverConfig(method="euler", num_steps=5, guidance_scale=0.0, sway_coefficient=None)
+# Nats; what lies lower is not heard, and most of the variance of whole mels.
+_FLOOR = -8.5
 _REFERENCE_FRAMES = 300
 _HELD_OUT = 16
 _PREFIX = "token2wav.code2wav_dit_model."
@@ -97,7 +99,7 @@ class Mels:
             for index in range(len(shard["offsets"]) - 1):
                 begin, end = speech["offsets"][index : index + 2]
                 first, last = shard["offsets"][index : index + 2]
-                mel = speech_mel(whole_codes(audio[begin:end])).half()
+                mel = speech_mel(whole_codes(audio[begin:end])).clamp(min=_FLOOR).half()
                 self.utterances.append((codes[first:last], mel))
 
     @property
@@ -177,6 +179,7 @@ def train_dit(
     directory: Path,
     plan: DiTPlan | None = None,
     *,
+    embeddings: Tensor | None = None,
     start: Path | None = None,
 ) -> None:
     """Trains, or goes on training, the DiT.
@@ -186,6 +189,7 @@ def train_dit(
         codes: The same utterances' codec tokens.
         directory: Where the run is kept.
         plan: Length and batch.
+        embeddings: `[1024, emb_dim]` that the codes' begin with; none: random ones.
         start: A checkpoint whose DiT it begins with; its codes may mean other sounds.
     """
     plan = plan or DiTPlan()
@@ -200,6 +204,8 @@ def train_dit(
         run.start_from(start, _PREFIX)
     elif run.step == 0:
         start_quiet(model, speaker["ref_mel"].mean(dim=(0, 1)))
+    if run.step == 0 and embeddings is not None:
+        model.text_embed.codec_embed.weight.data[:CODES] = embeddings
     torch.save(speaker, directory / "speaker.pt")
     schedule = Schedule(
         peak=plan.peak, steps=plan.steps, warmup_steps=200, decay_steps=plan.steps // 4

@@ -97,16 +97,21 @@ def hearing(work: Work) -> None:
     utterances = _utterances(work, "train", "general")
     ear = _hearing_ear(utterances)
     if not (work.directory / "tokens" / "state.pt").exists():
-        ear.start_from_letters(_state(work.directory / "letters"))
+        if work.start is not None:
+            ear.tower.load_state_dict(published(work.start, TOWER_PREFIX))
+        else:
+            ear.start_from_letters(_state(work.directory / "letters"))
+    # An ear that knows its tokens already can say itself which frame is whose.
+    loss = HearingLoss(unsure_weight=1.0, own_alignment_step=200 if work.start is None else 0)
     dev = [u for u in _dev(work, 80) if ear.targets.knows(ear.speller.spell(u.text).ids)]
 
     def measure(listener: Ear) -> dict[str, float]:
         assert isinstance(listener, HearingEar)
         return token_errors(listener, dev) | letter_errors(listener, dev[:32])
 
-    figures = _plan(work, steps=400, smoke_steps=2, seed=12)
-    figures = replace(figures, tower_rate=1.2e-4, head_rate=1e-3, cooldown_steps=110, frozen=FROZEN)
-    train_ear(ear, utterances, figures, work.directory / "tokens", HearingLoss(), measure)
+    figures = _plan(work, steps=1_000, smoke_steps=2, seed=12)
+    figures = replace(figures, tower_rate=1.2e-4, head_rate=1e-3, cooldown_steps=300, frozen=FROZEN)
+    train_ear(ear, utterances, figures, work.directory / "tokens", loss, measure)
 
 
 def adapt(work: Work) -> None:

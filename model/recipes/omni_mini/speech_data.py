@@ -2,7 +2,8 @@
 
 A shard is `NNNN.npz` (`audio` int16 24 kHz of all its utterances, `offsets` int64 `[n + 1]`) and
 `NNNN.jsonl` (one `{"text", "kind", "question", "words", "phones"}` an utterance: `words` and
-`phones` as in `Utterance`, `question` what the text answers, if it does). Finished shards are never made again.
+`phones` as in `Utterance`, `question` what the text answers, if it does). Finished shards are never
+made again.
 """
 
 import json
@@ -11,6 +12,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -103,13 +105,16 @@ def make_shards(
         _log.info("shard %d: %.1f minutes of speech", index, offsets[-1] / 24_000 / 60)
 
 
-def read_shards(directory: Path) -> Iterator[tuple[dict[str, object], np.ndarray]]:
+def read_shards(directory: Path) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Yields `(row, int16 samples at 24 kHz)` of every utterance of every finished shard."""
-    for path in sorted(directory.glob("[0-9]*.npz")):
-        if path.name.endswith(".tmp.npz"):
-            continue
-        shard = np.load(path)
+    for path in sorted(directory.glob("[0-9][0-9][0-9][0-9].npz")):
+        yield from read_shard(path)
+
+
+def read_shard(path: Path) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Yields `(row, int16 samples at 24 kHz)` of every utterance of one shard."""
+    with np.load(path) as shard:
         audio, offsets = shard["audio"], shard["offsets"]
-        rows = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
-        for row, begin, end in zip(rows, offsets[:-1], offsets[1:], strict=True):
-            yield row, audio[begin:end]
+    rows = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
+    for row, begin, end in zip(rows, offsets[:-1], offsets[1:], strict=True):
+        yield row, audio[begin:end]

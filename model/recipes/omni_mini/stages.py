@@ -39,8 +39,8 @@ class Work:
         directory: Of everything the stages write.
         smoke: Makes every stage tiny: it shows that all of it runs, not that it learns much.
         steps: Overrides the optimiser steps of a training stage.
-        start: A checkpoint that the DiT and the Thinker's deltas begin with, and whose ear is taken
-            where the run has none.
+        start: A checkpoint that the ear's tokens, the DiT and the Thinker's deltas begin with, and
+            whose ear is taken where the run has none.
     """
 
     directory: Path
@@ -58,6 +58,11 @@ class Work:
         return self.directory / "speech"
 
     @property
+    def codebook(self) -> Path:
+        """The codec."""
+        return self.directory / "codec.pt"
+
+    @property
     def codes(self) -> Path:
         """Their codes."""
         return self.directory / "codes"
@@ -70,7 +75,7 @@ def texts(work: Work) -> None:
     make_texts(
         writer,
         work.directory,
-        written=4 if work.smoke else 4_000,
+        written=4 if work.smoke else 5_000,
         templated=6 if work.smoke else None,
         held_out_replies=2 if work.smoke else None,
     )
@@ -91,12 +96,11 @@ def speech(work: Work) -> None:
 
 def codec(work: Work) -> None:
     """The codebook, and the codes of every shard."""
-    path = work.directory / "codec.pt"
-    if not path.exists():
+    if not work.codebook.exists():
         trained, left = codec_stage.train_codec(work.speech, iterations=2 if work.smoke else 25)
-        trained.save(path)
+        trained.save(work.codebook)
         codec_stage.describe(work.directory, left)
-    codec_stage.encode_shards(codec_stage.Codec.load(path), work.speech, work.codes)
+    codec_stage.encode_shards(codec_stage.Codec.load(work.codebook), work.speech, work.codes)
 
 
 def talker(work: Work) -> None:
@@ -109,6 +113,7 @@ def talker(work: Work) -> None:
         examples,
         _vectors(work, examples),
         special_vectors(base_thinker()),
+        codec_stage.Codec.load(work.codebook),
         Schedule(peak=1.2e-3, steps=steps, warmup_steps=min(150, steps), decay_steps=steps // 3),
         validation=max(2, sum(_held_out(example) for example in examples)),
         batch_tokens=200 if work.smoke else 2_000,
@@ -124,7 +129,15 @@ def train_vocoder(work: Work) -> None:
 def train_dit(work: Work) -> None:
     """The mel transformer."""
     plan = dit.SMOKE if work.smoke else dit.DiTPlan(steps=work.length(6_000, 3))
-    dit.train_dit(work.speech, work.codes, work.directory / "dit", plan, start=work.start)
+    embeddings = codec_stage.Codec.load(work.codebook).embeddings(dit.DIT_CONFIG.emb_dim, 1.0)
+    dit.train_dit(
+        work.speech,
+        work.codes,
+        work.directory / "dit",
+        plan,
+        embeddings=embeddings,
+        start=work.start,
+    )
 
 
 def joint(work: Work) -> None:

@@ -4,10 +4,12 @@ Knows: the training objective and its noises. Codes of the past are replaced at 
 Talker trusts the text more than its own history; prompts are cut at random, so that a conversation
 of any length may come before; vectors are blurred, and some replies have nothing but their
 spelling, because a Thinker's vectors tell one sentence from all others and invite learning it by
-heart. Does not know where vectors come from: `vectors.py` computes them once, because the Thinker
-stays fixed.
+heart. A code near the right one is nearly right: the loss says so, and embeddings begin where the
+codec's centres lie. Does not know where vectors come from: `vectors.py` computes them once, because
+the Thinker stays fixed.
 """
 
+import copy
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +17,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import nll_loss
 
 from model.config import OmniConfig
 from model.precision import half_precision
-from model.recipes.omni_mini.codec import CODES
+from model.recipes.omni_mini.codec import CODES, Codec
 from model.recipes.omni_mini.talker_data import Example, lay_out
 from model.recipes.omni_mini.thinker_base import base_tokenizer
 from model.recipes.omni_mini.training import Run, Schedule
@@ -68,10 +70,15 @@ def prompt_length(rng: random.Random) -> int | None:
     return None if rng.random() < 0.15 else rng.randint(3, 8)
 
 
-def noisy(targets: Tensor, rate: float, generator: torch.Generator) -> Tensor:
-    """Replaces a share of the codes (never the advance tokens) by random ones: `[k]` to `[k]`."""
-    hit = (torch.rand(targets.shape, generator=generator) < rate) & (targets < CODES)
-    return torch.where(hit, torch.randint(CODES, targets.shape, generator=generator), targets)
+def noisy(targets: Tensor, rate: float, neighbours: Tensor, generator: torch.Generator) -> Tensor:
+    """Draws every code (never the advance tokens) anew among its neighbours, and a share of them
+    among all: `[k]` to `[k]`.
+    """
+    codes = targets < CODES
+    near = torch.multinomial(neighbours[targets * codes], 1, generator=generator)[:, 0]
+    hit = torch.rand(targets.shape, generator=generator) < rate
+    drawn = torch.where(hit, torch.randint(CODES, targets.shape, generator=generator), near)
+    return torch.where(codes, drawn, targets)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +86,7 @@ class Noise:
     """What training spoils; nothing, as measured.
 
     Attributes:
-        codes: Share of the past's codes that are replaced.
+        codes: Share of the past's codes that are replaced at random; with 0 all stay as they are.
         vectors: Standard deviation of what is added to Thinker vectors.
         spelling_only: Share of examples whose reply vectors are left out, spelling kept.
     """
@@ -101,6 +108,7 @@ class TalkerObjective:
         examples: Sequence[Example],
         vectors: Sequence[Vectors],
         special: Tensor,
+        neighbours: Tensor,
     ) -> None:
         """Binds the data.
 
@@ -109,14 +117,16 @@ class TalkerObjective:
             examples: What to learn.
             vectors: Of each example.
             special: `[2, D]` embeddings of text start and text end.
+            neighbours: `Codec.neighbours`.
         """
         self.talker, self.examples, self.vectors, self.special = talker, examples, vectors, special
+        self.neighbours = neighbours
 
     def __call__(
         self, batch: Sequence[int], *, noise: Noise, rng: random.Random, seed: int
     ) -> dict[str, Tensor]:
-        """Returns `loss` (mean cross-entropy, nats a step), `code` (of codes alone) and `advance`
-        (of when to ask for text).
+        """Returns `loss` (mean cross-entropy with neighbours, nats a step), `code` (of the very
+        codes alone) and `advance` (of when to ask for text).
         """
         generator = torch.Generator().manual_seed(seed)
         rows: list[Tensor] = []
@@ -125,7 +135,9 @@ class TalkerObjective:
         for index in batch:
             targets = torch.tensor(self.examples[index].targets)
             prompt, reply = self._spoilt(self.vectors[index], kept, noise, generator, rng)
-            past = noisy(targets[:-1], noise.codes, generator)
+            past = targets[:-1]
+            if noise.codes:
+                past = noisy(past, noise.codes, self.neighbours, generator)
             embedding = self.talker.model.embed_tokens
             rows.append(lay_out(prompt, reply, self.special, embedding, past, targets))
             goals.append(torch.cat([torch.full((len(rows[-1]) - len(targets),), -100), targets]))
@@ -136,13 +148,14 @@ class TalkerObjective:
         positions = torch.arange(inputs.shape[1]).expand(3, len(batch), -1)
         logits = self.talker(inputs, positions)  # [B, T, vocabulary]
         wanted = goal != -100
-        found, goal = logits[wanted].float(), goal[wanted]
-        losses = cross_entropy(found, goal, reduction="none")
+        found, goal = logits[wanted].float().log_softmax(-1), goal[wanted]
+        exact = nll_loss(found, goal, reduction="none")
         codes = goal < CODES
+        near = -(self.neighbours[goal[codes]] * found[codes, :CODES]).sum(-1)
         return {
-            "loss": losses.mean(),
-            "code": losses[codes].mean(),
-            "advance": losses[~codes].mean(),
+            "loss": (near.sum() + exact[~codes].sum()) / len(goal),
+            "code": exact[codes].detach().mean(),
+            "advance": exact[~codes].detach().mean(),
         }
 
     def _spoilt(
@@ -172,6 +185,7 @@ def train_talker(
     examples: Sequence[Example],
     vectors: Sequence[Vectors],
     special: Tensor,
+    codec: Codec,
     schedule: Schedule,
     *,
     validation: int = VALIDATION_EXAMPLES,
@@ -187,14 +201,14 @@ def train_talker(
     talker = Talker.of(config)
     if talker.spelling is not None:
         talker.spelling.learn_letters(Tokenizer(base_tokenizer()))
-    balance(talker)
+    balance(talker, codec)
     decayed = [p for p in talker.parameters() if p.ndim >= 2]
     plain = [p for p in talker.parameters() if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
     run = Run(directory, talker, torch.optim.AdamW(groups, lr=schedule.peak, betas=(0.9, 0.98)))
     run.resume()
     held = list(range(len(examples) - validation, len(examples)))
-    objective = TalkerObjective(talker, examples, vectors, special)
+    objective = TalkerObjective(talker, examples, vectors, special, codec.neighbours())
     rng = random.Random(seed + run.step)
     source = batches(examples[: held[0]], tokens=batch_tokens, rng=rng)
 
@@ -211,9 +225,11 @@ def train_talker(
 
 
 @torch.no_grad()
-def balance(talker: Talker) -> None:
+def balance(talker: Talker, codec: Codec) -> None:
     """Starts text and codes at like strength, lest embeddings drown the Thinker's vectors."""
-    talker.model.embed_tokens.weight.normal_(std=_CODEC_EMBEDDING_STD)
+    table = talker.model.embed_tokens.weight
+    table.normal_(std=_CODEC_EMBEDDING_STD)
+    table[:CODES] = codec.embeddings(table.shape[1], _CODEC_EMBEDDING_STD)
     talker.thinker_to_talker_proj.weight.mul_(_PROJECTION_GAIN)
     if talker.spelling is not None:
         talker.spelling.places.weight.normal_(std=_SPELLING_STD)
@@ -230,7 +246,8 @@ def validate(objective: TalkerObjective, held: Sequence[int]) -> dict[str, float
     kept = [objective.vectors[i] for i in held]
     for index, other in zip(held, kept[1:] + kept[:1], strict=True):
         vectors[index] = other
-    shuffled = TalkerObjective(objective.talker, objective.examples, vectors, objective.special)
+    shuffled = copy.copy(objective)
+    shuffled.vectors = vectors
     wrong = shuffled(held, noise=Noise(), rng=random.Random(0), seed=0)
     objective.talker.train()
     return {

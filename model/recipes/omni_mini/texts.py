@@ -10,6 +10,7 @@ import json
 import random
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -67,9 +68,11 @@ class Writer:
             self._cache.reset(slot)
         size = self._thinker.config.text.vocab_size
         samplers = [Sampler(config, vocab_size=size, seed=seed + slot) for slot in slots]
-        counts = [len(p) for p in prompts]
-        rows = torch.nn.utils.rnn.pad_sequence([torch.tensor(p) for p in prompts], batch_first=True)
-        hidden = self._step(rows, [0] * len(slots), slots, counts)
+        shared = self._read_once(prompts)
+        counts = [len(p) - shared for p in prompts]
+        tails = [torch.tensor(p[shared:]) for p in prompts]
+        rows = torch.nn.utils.rnn.pad_sequence(tails, batch_first=True)
+        hidden = self._step(rows, [shared] * len(slots), slots, counts)
         last = hidden[torch.arange(len(slots)), torch.tensor(counts) - 1]
         out: list[list[int]] = [[] for _ in prompts]
         alive = slots
@@ -90,6 +93,16 @@ class Writer:
                 tokens, [self._cache.lengths[s] for s in alive], alive, [1] * len(alive)
             )[:, 0]
         return out
+
+    def _read_once(self, prompts: Sequence[Sequence[int]]) -> int:
+        """Puts what all prompts begin with into every slot; returns its length."""
+        columns = zip(*(prompt[:-1] for prompt in prompts), strict=False)
+        shared = len(list(takewhile(lambda column: len(set(column)) == 1, columns)))
+        if shared:
+            self._step(torch.tensor([prompts[0][:shared]]), [0], [0], [shared])
+        for slot in range(len(prompts)):
+            self._cache.copy(0, slot)
+        return shared
 
     def _step(
         self, rows: Tensor, starts: Sequence[int], slots: Sequence[int], counts: Sequence[int]
