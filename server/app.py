@@ -18,6 +18,7 @@ from server.doors import split
 from server.errors import ServerError
 from server.gateway import Gateway
 from server.realtime import realtime
+from server.telemetry import routes as telemetry
 from server.webrtc import routes as webrtc
 
 
@@ -95,6 +96,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     WebSocketRoute("/v1/realtime", realtime),
     *completions.ROUTES,
     *webrtc.ROUTES,
+    *telemetry.ROUTES,
     *page.ROUTES,
 )
 

@@ -16,6 +16,7 @@ from server.doors import NOBODY, Doors, Visitor
 from server.draining import Draining
 from server.errors import FullError, NotReadyError, UnknownModelError
 from server.settings import Settings
+from server.telemetry.telemetry import Telemetry
 from server.webrtc.registry import Calls
 from streaming.engine.client import EngineClient
 from streaming.engine.messages import EngineReady
@@ -36,9 +37,11 @@ class Gateway:
     draining: Draining = field(default_factory=Draining)
     doors: Doors = field(init=False)
     calls: Calls = field(init=False)
+    telemetry: Telemetry = field(init=False)
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
+        self.telemetry = Telemetry(self.settings, self.engine)
         self.doors = Doors(self.settings)
         self.calls = Calls(self.settings)
         self._empty.set()

@@ -50,14 +50,36 @@ def listen(settings: Settings) -> socket.socket:
     Raises:
         SettingsError: The address cannot be had; names it.
     """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    where = f"--host {settings.host} --port {settings.port}"
+    return _bound(settings.host, settings.port, where)
+
+
+def listen_for_metrics(settings: Settings) -> socket.socket | None:
+    """Binds the address that is the metrics' own; None if they have none.
+
+    Raises:
+        SettingsError: The address cannot be had; names it.
+    """
+    port, host = settings.metrics_port, settings.metrics_host or settings.host
+    if port is None:
+        return None
+    return _bound(host, port, f"--metrics-host {host} --metrics-port {port}")
+
+
+def address_of(listener: socket.socket) -> str:
+    """Returns the host and port that a socket really listens on, as a URL has them."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _bound(host: str, port: int, where: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.host, settings.port))
+        listener.bind((host, port))
     except OSError as error:
         listener.close()
-        where = f"--host {settings.host} --port {settings.port}"
         raise SettingsError(f"{where}: {error.strerror}") from None
     return listener
 

@@ -11,14 +11,17 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from socket import socket
 
 import uvicorn
 
 from server.app import create_app
 from server.engine import new_engine
+from server.errors import SettingsError
 from server.gateway import Gateway
-from server.listener import listen, uvicorn_server
+from server.listener import address_of, listen, listen_for_metrics, uvicorn_server
 from server.settings import Settings
+from server.telemetry.routes import create_metrics_app
 from streaming.engine.messages import EngineLoading, EngineReady
 
 logger = logging.getLogger("omnilive.server")
@@ -32,10 +35,12 @@ class Running:
 
     Attributes:
         address: Host and port that it really listens on.
+        metrics_address: Those of `/metrics`; the same where that has no port of its own.
         ready: What its engine can do.
     """
 
     address: str
+    metrics_address: str
     ready: EngineReady
     gateway: Gateway
     server: uvicorn.Server
@@ -62,33 +67,56 @@ async def running_server(settings: Settings, progress: Progress) -> AsyncIterato
     """Listens at once, loads the engine meanwhile, and yields when conversations can be had.
 
     Raises:
-        SettingsError: The address cannot be listened on.
+        SettingsError: An address cannot be listened on.
         EngineGoneError: The engine did not become ready; says why.
     """
-    listener = listen(settings)
-    host, port = listener.getsockname()[:2]
+    listener, metrics_listener = _listeners(settings)
     gateway = Gateway(settings=settings, engine=new_engine(settings, progress))
-    server = uvicorn_server(create_app(gateway), settings)
-    listening = asyncio.create_task(server.serve(sockets=[listener]), name="listen")
+    async with _metrics_served(gateway, metrics_listener), gateway.telemetry.measuring():
+        server = uvicorn_server(create_app(gateway), settings)
+        listening = asyncio.create_task(server.serve(sockets=[listener]), name="listen")
+        try:
+            await gateway.engine.start()
+            # What is here now stays: no collection need look at it again while somebody talks.
+            gc.collect()
+            gc.freeze()
+            yield Running(
+                address=address_of(listener),
+                metrics_address=address_of(metrics_listener or listener),
+                ready=gateway.ready(),
+                gateway=gateway,
+                server=server,
+                listening=listening,
+            )
+        finally:
+            await gateway.dismiss()
+            server.should_exit = True
+            await gateway.calls.close()
+            # Before the listener has ended: answers still being made break off with an error.
+            await gateway.engine.stop()
+            await listening
+            gc.unfreeze()
+
+
+def _listeners(settings: Settings) -> tuple[socket, socket | None]:
+    """The server's own, and the one that `/metrics` may have for itself."""
+    listener = listen(settings)
     try:
-        await gateway.engine.start()
-        # What is here now stays: no collection need look at it again while somebody talks.
-        gc.collect()
-        gc.freeze()
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        running = Running(
-            address=address,
-            ready=gateway.ready(),
-            gateway=gateway,
-            server=server,
-            listening=listening,
-        )
-        yield running
+        return listener, listen_for_metrics(settings)
+    except SettingsError:
+        listener.close()
+        raise
+
+
+@asynccontextmanager
+async def _metrics_served(gateway: Gateway, listener: socket | None) -> AsyncIterator[None]:
+    if listener is None:
+        yield
+        return
+    server = uvicorn_server(create_metrics_app(gateway), gateway.settings)
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="metrics")
+    try:
+        yield
     finally:
-        await gateway.dismiss()
         server.should_exit = True
-        await gateway.calls.close()
-        # Before the listener has ended: answers that are still being made break off with an error.
-        await gateway.engine.stop()
-        await listening
-        gc.unfreeze()
+        await serving

@@ -49,6 +49,16 @@ class Settings(BaseSettings):
         "info", description="least level that is logged"
     )
 
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port for /metrics alone; 0: any free one; none: it is on the server's own",
+    )
+    metrics_host: str | None = Field(
+        None, min_length=1, description="address of that port; none: the server's own"
+    )
+
     # how much of everything
     max_conversations: int = Field(
         4, ge=1, le=1024, description="conversations open at the same time; more are refused"

@@ -21,6 +21,7 @@ from streaming.engine.messages import (
     Command,
     ConversationOpened,
     EngineFault,
+    EngineLoad,
     EngineLoading,
     EngineReady,
     Event,
@@ -40,7 +41,8 @@ class EngineClient:
     """Starts the engine process, keeps it alive, and routes messages.
 
     `ready` is None while there is no engine that takes conversations; `failure` says why there
-    will be none any more.
+    will be none any more. `load` is what the engine said last of how busy it is, `died` how many
+    have ended unasked.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class EngineClient:
     ) -> None:
         self.ready: EngineReady | None = None
         self.failure: str | None = None
+        self.load: EngineLoad | None = None
+        self.died = 0
         self._engine = engine
         self._settings = settings or ClientSettings()
         self._worker = worker
@@ -134,6 +138,7 @@ class EngineClient:
                 await self._run_process()
             except EngineGoneError as error:
                 self._deaths += 1
+                self.died += 1
                 logger.error("engine death %d: %s", self._deaths, error)
                 await self._set_ready(None)
                 self._lose_all(str(error))
@@ -179,6 +184,8 @@ class EngineClient:
                     self._progress(message)
             case EngineReady():
                 await self._set_ready(message)
+            case EngineLoad():
+                self.load = message
             case EngineFault(conversation_id=None, code="load_failed", message=reason):
                 # What does not load now will not load again.
                 self._deaths = self._settings.max_deaths - 1
@@ -220,6 +227,8 @@ class EngineClient:
         queue.put_nowait(EngineFault(conversation_id=name, code=code, message=reason, fatal=True))
 
     async def _set_ready(self, ready: EngineReady | None) -> None:
+        if ready is None:
+            self.load = None
         async with self._changed:
             self.ready = ready
             self._changed.notify_all()

@@ -29,11 +29,13 @@ from streaming.engine.messages import (
     CloseConversation,
     Command,
     EngineFault,
+    EngineLoad,
     EngineReady,
     Event,
     ResponseError,
     TranscriptFailed,
 )
+from streaming.engine.meter import Meter
 from streaming.engine.reading import Reader
 from streaming.engine.replies import Replies
 from streaming.engine.scheduler import (
@@ -91,6 +93,7 @@ class Engine:
         self._listener = Listener(ground)
         self._replies = Replies(ground, max_codes=max_codes, seed=settings.seed)
         self._transcriber = Transcriber(ground, self._reader)
+        self._meter = Meter(settings.max_conversations + MAX_ASIDES)
         self._stages = self._by_stage()
         self._commands = self._new_commands(ground)
         self._agenda = self._new_agenda()
@@ -140,12 +143,19 @@ class Engine:
             audio_tokens_per_s=audio_tokens(block) / (block * HOP_SAMPLES / SAMPLE_RATE_HZ),
         )
 
+    @property
+    def load(self) -> EngineLoad:
+        """How busy it is, and what it has done since its start."""
+        return self._meter.load(self._conversations, self._memory, self._model.device)
+
     @torch.inference_mode()
     def step(self) -> bool:
         """Takes what came in and runs one batch; tells whether there was one to run."""
         while self.inbox:
             self._take(self.inbox.popleft())
-        batch = self._scheduler.pick(self._agenda.works(), self._clock())
+        works = list(self._agenda.works())
+        self._meter.saw(works)
+        batch = self._scheduler.pick(works, self._clock())
         if batch is None:
             return False
         self._run(batch)
@@ -171,6 +181,8 @@ class Engine:
             for name in batch.conversation_ids:
                 self._run(Batch(stage=batch.stage, conversation_ids=(name,)))
             return
+        if batch.stage is Stage.PREFILL:
+            self._meter.prefilled(sum(self._memory.length(s) - tokens for s, tokens, _ in marks))
         for conversation, finish in zip(conversations, finishes, strict=True):
             try:
                 finish()
@@ -178,6 +190,7 @@ class Engine:
                 self._fail(conversation, batch.stage, error)
             else:
                 self._after(conversation, batch.stage, self._clock() - began_s)
+        self._meter.ran(batch.stage, len(conversations), self._clock() - began_s)
 
     def _after(self, conversation: Conversation, stage: Stage, busy_s: float) -> None:
         """Notes what a step was for the reply under way, and ends it when all of it was made."""

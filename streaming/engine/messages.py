@@ -18,6 +18,7 @@ Role = Literal["system", "user", "assistant"]
 Modality = Literal["text", "audio"]
 ToolChoice = Literal["auto", "none", "required"]
 ResponseStatus = Literal["completed", "cancelled", "incomplete", "failed"]
+StageName = Literal["encode", "prefill", "thinker", "talker", "token2wav", "transcribe"]
 
 INPUT_SAMPLE_RATE_HZ = 16_000
 
@@ -321,11 +322,17 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageTimings:
-    """Seconds since `Respond` until each first, None when it never came; then busy seconds."""
+    """Seconds since `Respond` until each first, None when it never came; then busy seconds.
 
+    `queue_s` is the beginning of the first pass for the reply, `prefill_s` that of the Thinker's
+    first step, `first_chunk_s` that of Token2Wav's: then the codes of the first chunk were there.
+    """
+
+    queue_s: float | None = None
     prefill_s: float | None = None
     first_text_s: float | None = None
     first_code_s: float | None = None
+    first_chunk_s: float | None = None
     first_wave_s: float | None = None
     total_s: float = 0.0
     encode_busy_s: float = 0.0
@@ -398,6 +405,49 @@ class EngineFault:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StageLoad:
+    """One stage of the engine.
+
+    `waiting` conversations have a step for it now; `busy_s` it has worked since the start, in
+    `passes` of 1, 2, 3 … conversations.
+    """
+
+    stage: StageName
+    waiting: int = 0
+    busy_s: float = 0.0
+    passes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineLoad:
+    """How busy the engine is: a moment, and sums since its start.
+
+    Sent at most once a second while it works, and once when it falls idle. Of the caches:
+    `thinker_tokens` and `talker_tokens` are held of `thinker_capacity` and `talker_capacity`, and
+    the fullest conversation has `fullest_tokens` of the `EngineReady.context_tokens` it may have.
+    The GPU's figures are None on a CPU.
+    """
+
+    conversations: int = 0
+    replies_running: int = 0
+    replies_waiting: int = 0
+    stages: tuple[StageLoad, ...] = ()
+    thinker_tokens: int = 0
+    thinker_capacity: int = 0
+    talker_tokens: int = 0
+    talker_capacity: int = 0
+    fullest_tokens: int = 0
+    prefilled_tokens: int = 0
+    text_tokens: int = 0
+    codec_tokens: int = 0
+    cpu_s: float = 0.0
+    resident_bytes: int = 0
+    gpu_allocated_bytes: int | None = None
+    gpu_used_bytes: int | None = None
+    gpu_total_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pong:
     """Answer to `Ping`."""
 
@@ -440,5 +490,6 @@ Event = (
     | TranscriptFailed
     | ItemTruncated
     | EngineFault
+    | EngineLoad
     | Pong
 )

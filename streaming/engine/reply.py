@@ -27,9 +27,11 @@ class Marks:
     """Moments of a reply on the engine's clock, and the seconds each stage worked for it."""
 
     asked_s: float
+    begun_s: float | None = None
     prefilled_s: float | None = None
     first_text_s: float | None = None
     first_code_s: float | None = None
+    first_chunk_s: float | None = None
     first_wave_s: float | None = None
     busy_s: dict[Stage, float] = field(default_factory=dict)
 
@@ -40,9 +42,11 @@ class Marks:
             return None if moment_s is None else moment_s - self.asked_s
 
         return StageTimings(
+            queue_s=since(self.begun_s),
             prefill_s=since(self.prefilled_s),
             first_text_s=since(self.first_text_s),
             first_code_s=since(self.first_code_s),
+            first_chunk_s=since(self.first_chunk_s),
             first_wave_s=since(self.first_wave_s),
             total_s=now_s - self.asked_s,
             encode_busy_s=self.busy_s.get(Stage.ENCODE, 0.0),
@@ -132,8 +136,12 @@ class Reply:
         """Notes that a stage worked for it, and what there is of it for the first time."""
         marks = self.marks
         marks.busy_s[stage] = marks.busy_s.get(stage, 0.0) + busy_s
-        if marks.prefilled_s is None and self.begun:
-            marks.prefilled_s = now_s
+        if marks.begun_s is None and stage is not Stage.TRANSCRIBE:
+            marks.begun_s = now_s - busy_s
+        if marks.prefilled_s is None and stage is Stage.THINKER:
+            marks.prefilled_s = now_s - busy_s
+        if marks.first_chunk_s is None and stage is Stage.TOKEN2WAV:
+            marks.first_chunk_s = now_s - busy_s
         if marks.first_text_s is None and self.tokens:
             marks.first_text_s = now_s
         if marks.first_code_s is None and self.speech is not None and self.speech.heard.codes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -21,8 +22,10 @@ from model.alias_free_kernels import compile_loops
 from model.errors import ModelError
 from model.layers import pack_for_steps
 from model.omni import load_checkpoint
+from streaming.engine.clock import monotonic_s
 from streaming.engine.engine import Engine
 from streaming.engine.messages import Command, EngineFault, EngineLoading, Event, Shutdown
+from streaming.engine.reports import Reports
 from streaming.engine.settings import EngineSettings
 from streaming.engine.warm_up import warm_up
 from streaming.engine.wire import conversation_of, decode, encode
@@ -69,13 +72,19 @@ class Worker:
 
     def run(self, engine: Engine) -> None:
         """Turns the loop until the end is asked for."""
+        self.send(engine.load)
         self.send(engine.ready)
+        reports = Reports()
         busy = True
         while self._running:
-            self._receive(engine, wait=not busy)
+            self._receive(engine, 0.0 if busy else reports.wait_s(monotonic_s()))
+            commands = len(engine.inbox)
             busy = engine.step()
             while engine.outbox:
                 self.send(engine.outbox.popleft())
+            reports.note(changed=busy or commands > 0)
+            if reports.take(monotonic_s()):
+                self.send(engine.load)
 
     def send(self, event: Event) -> None:
         """Sends one event to the gateway."""
@@ -86,9 +95,10 @@ class Worker:
         self._socket.close()
         zmq.Context.instance().term()
 
-    def _receive(self, engine: Engine, *, wait: bool) -> None:
-        """Takes in what has come; with `wait`, blocks until something does."""
-        ready = dict(self._poller.poll(None if wait else 0))
+    def _receive(self, engine: Engine, wait_s: float | None) -> None:
+        """Takes in what has come; blocks up to `wait_s` until something does, None for ever."""
+        # Rounded up: a millisecond too early would be a turn of the loop for nothing.
+        ready = dict(self._poller.poll(None if wait_s is None else math.ceil(wait_s * 1000)))
         if sys.stdin.fileno() in ready and not os.read(sys.stdin.fileno(), 4096):
             logger.info("the gateway is gone")
             self._running = False

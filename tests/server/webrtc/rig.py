@@ -51,6 +51,8 @@ class ScriptedEngine:
 
     def __init__(self, *, speech_s=1.0, inputs=("text", "audio")):
         self.failure = None
+        self.load = None
+        self.died = 0
         self.ready = engine.EngineReady(
             model_id="scripted",
             inputs=inputs,

@@ -250,9 +250,11 @@ def test_timings_come_in_their_order(model: OmniModel) -> None:
     driver.settle(*TALK.spoken("q", speech(1.0)), TALK.respond("r"))
     timings = driver.done("r").timings
     moments = [
+        timings.queue_s,
         timings.prefill_s,
         timings.first_text_s,
         timings.first_code_s,
+        timings.first_chunk_s,
         timings.first_wave_s,
         timings.total_s,
     ]

@@ -31,7 +31,17 @@ class Line:
         self.socket.send_multipart(frames)
 
     def hear(self) -> m.Event:
-        return decode(self.socket.recv_multipart())
+        """The next message; how busy the engine is comes in between, and is left out."""
+        while isinstance(message := decode(self.socket.recv_multipart()), m.EngineLoad):
+            pass
+        return message
+
+    def hear_load(self, conversations: int) -> m.EngineLoad:
+        """The next word of how busy it is with so many conversations."""
+        while True:
+            message = decode(self.socket.recv_multipart())
+            if isinstance(message, m.EngineLoad) and message.conversations == conversations:
+                return message
 
     def close(self) -> None:
         self.process.stdin.close()
@@ -91,6 +101,19 @@ def test_a_warm_up_leaves_no_conversation_behind(line: Line, started: list[m.Eve
     for name in names:
         line.send(*encode(m.OpenConversation(conversation_id=name)))
     assert [line.hear() for _ in names] == [m.ConversationOpened(conversation_id=n) for n in names]
+
+
+def test_it_says_how_busy_it_is(line: Line, started: list[m.Event]) -> None:
+    count = started[-1].max_conversations  # all are open
+    line.hear_load(count)
+    line.send(*encode(m.CloseConversation(conversation_id="c0")))
+    load = line.hear_load(count - 1)  # an engine with nothing to do tells its last change too
+    assert load.resident_bytes > 10 * 2**20
+    assert load.cpu_s > 0
+    assert load.gpu_total_bytes is None
+    # The turn that warmed it up went through every stage.
+    busy = {stage.stage: stage.busy_s for stage in load.stages}
+    assert min(busy[name] for name in ("encode", "prefill", "thinker", "talker", "token2wav")) > 0
 
 
 def test_it_ends_with_the_gateway(line: Line, started: list[m.Event]) -> None:

@@ -1,0 +1,1 @@
+"""What the gateway measures of itself and its engine, and how operators see it."""

@@ -1,0 +1,58 @@
+"""What one gateway measures with, shared by all its conversations.
+
+Knows who holds what. Does not know what a conversation is, nor HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from server.settings import Settings
+from server.telemetry.engine_load import EngineCollector
+from server.telemetry.exposition import Labelled
+from server.telemetry.loop_lag import measure_loop_lag
+from server.telemetry.metrics import Metrics
+from streaming.engine.client import EngineClient
+from streaming.engine.messages import EngineReady
+
+
+class Telemetry:
+    """The metrics of a gateway and of its engine.
+
+    Attributes:
+        metrics: Everything that is counted here.
+        exposition: The same, and what the engine counts, as Prometheus is given it.
+    """
+
+    def __init__(self, settings: Settings, engine: EngineClient) -> None:
+        self.metrics = Metrics()
+        self.metrics.sessions.limit.set(settings.max_conversations)
+        self._engine = engine
+        self._model_id = ""
+        collector = EngineCollector(self._ready, lambda: engine.load, lambda: engine.died)
+        self.metrics.registry.register(collector)
+        self.exposition = Labelled(self.metrics.registry, self.model_id)
+
+    def model_id(self) -> str:
+        """Returns the model's name, also while its engine is gone; "" before the first is there."""
+        ready = self._ready()
+        if ready is not None:
+            self._model_id = ready.model_id
+        return self._model_id
+
+    @asynccontextmanager
+    async def measuring(self) -> AsyncIterator[None]:
+        """Measures what goes on by itself while the block runs."""
+        lag = asyncio.create_task(measure_loop_lag(self.metrics.loop_lag), name="loop lag")
+        try:
+            yield
+        finally:
+            lag.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await lag
+
+    def _ready(self) -> EngineReady | None:
+        return self._engine.ready
