@@ -22,6 +22,7 @@ from model.kv_cache import KVCache
 from model.recipes.omni_mini import ids
 from model.recipes.omni_mini.lessons import Chat, Lesson
 from model.recipes.omni_mini.letters import TrainingPlan, rate_share, resume, save
+from model.recipes.omni_mini.training import attend_written_out
 from model.thinker import Thinker
 
 _log = logging.getLogger("omnilive.recipes.adapt")
@@ -84,7 +85,9 @@ class Student(nn.Module):
         """Hidden states of sequences of embeddings `[n, D]`, right-padded: [B, T, D]."""
         embeds = nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
         B, T, _ = embeds.shape
-        hidden: Tensor = self.thinker.model(embeds, torch.arange(T).expand(3, B, T), _attend)
+        hidden: Tensor = self.thinker.model(
+            embeds, torch.arange(T).expand(3, B, T), attend_written_out
+        )
         return hidden
 
     def tensors(self) -> dict[str, Tensor]:
@@ -101,16 +104,6 @@ class Student(nn.Module):
             for name, delta in self.deltas.items():
                 delta.lora_A.copy_(tensors[f"thinker_delta.{name}.lora_A"])
                 delta.lora_B.copy_(tensors[f"thinker_delta.{name}.lora_B"])
-
-
-def _attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Causal attention written out: its backward on a CPU is much faster than the fused one."""
-    groups = query.shape[1] // key.shape[1]
-    key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
-    scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5  # [B, heads, T, T]
-    later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
-    out: Tensor = scores.masked_fill(later, -torch.inf).softmax(-1) @ value
-    return out
 
 
 def distillation_loss(

@@ -24,7 +24,7 @@ from model.precision import half_precision
 from model.recipes.omni_mini.codec import CODES, Codec
 from model.recipes.omni_mini.talker_data import Example, lay_out
 from model.recipes.omni_mini.thinker_base import base_tokenizer
-from model.recipes.omni_mini.training import Run, Schedule
+from model.recipes.omni_mini.training import Run, Schedule, attend_written_out
 from model.talker import Talker
 from model.tokenizer import Tokenizer
 
@@ -146,7 +146,7 @@ class TalkerObjective:
             goals, batch_first=True, padding_value=-100
         )  # [B, T]
         positions = torch.arange(inputs.shape[1]).expand(3, len(batch), -1)
-        logits = self.talker(inputs, positions)  # [B, T, vocabulary]
+        logits = self.talker.decode(inputs, positions, attend_written_out)  # [B, T, vocabulary]
         wanted = goal != -100
         found, goal = logits[wanted].float().log_softmax(-1), goal[wanted]
         exact = nll_loss(found, goal, reduction="none")
