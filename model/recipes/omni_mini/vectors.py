@@ -50,13 +50,14 @@ def compute_vectors(
         bfloat16, in the order given.
     """
     found: dict[int, tuple[Tensor, Tensor]] = {}
-    order = sorted(range(len(examples)), key=lambda i: len(examples[i].token_ids))
+    contexts = [context_ids(tokenizer, example) for example in examples]
+    order = sorted(
+        range(len(examples)), key=lambda i: len(contexts[i]) + len(examples[i].token_ids)
+    )
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
-        prompts = [context_ids(tokenizer, examples[i]) for i in chosen]
-        rows = [
-            torch.tensor(p + examples[i].token_ids) for p, i in zip(prompts, chosen, strict=True)
-        ]
+        prompts = [contexts[i] for i in chosen]
+        rows = [torch.tensor(contexts[i] + examples[i].token_ids) for i in chosen]
         padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
         embeds = thinker.embed(padded)
         positions = torch.arange(padded.shape[1]).expand(3, len(chosen), -1)
