@@ -30,6 +30,7 @@ from server.errors import (
 from server.gateway import Gateway
 from server.sessions import limits_of, profile_of
 from server.sound_files import decoded_sound, encoded_sound
+from server.telemetry.watch import ConversationWatch
 from server.translate import to_engine, to_protocol
 from streaming.engine import messages as engine
 from streaming.protocol import commands as said
@@ -47,9 +48,10 @@ RESPONSE_ID = "answer"
 async def completions(request: Request) -> Response:
     """Answers one request."""
     gateway: Gateway = request.app.state.gateway
-    visitor = gateway.doors.let_in(request)
-    try:
+    with gateway.telemetry.recorder.door("http"):
+        visitor = gateway.doors.let_in(request)
         ready = gateway.ready()
+    try:
         limits = limits_of(ready, gateway.settings)
         body = await _body(request, limits.max_message_bytes)
         asked = parsed_request(body, profile_of(ready), limits)
@@ -58,7 +60,8 @@ async def completions(request: Request) -> Response:
         return _refused(error)
     except ClientDisconnect:
         return Response(status_code=499)
-    gateway.admit(asked.model, visitor)
+    with gateway.telemetry.recorder.door("http"):
+        gateway.admit(asked.model, visitor)
     answer = CompletionAnswer(
         asked, completion_id=f"chatcmpl-{uuid4().hex}", model=ready.model_id, created_s=unix_s()
     )
@@ -114,48 +117,75 @@ async def _events(
     Raises:
         ServerError: The engine refuses, or is lost.
     """
-    async with _conversation(gateway, visitor, asked, items) as messages:
+    watch = gateway.telemetry.watch("http")
+    async with _conversation(gateway, visitor, asked, items, watch) as messages:
         yield None
         while True:
             message = await messages.get()
+            watch.heard(message)
             if isinstance(message, engine.EngineFault):
-                raise _refusal_of(message)
+                error = _refusal_of(message)
+                watch.ends(error.code)
+                raise error
             event = to_protocol(message)
             if event is not None:
                 yield event
             if isinstance(event, heard.ReplyDone):
+                watch.finished(RESPONSE_ID)
+                watch.ends("answered")
                 return
 
 
 @asynccontextmanager
 async def _conversation(
-    gateway: Gateway, visitor: Visitor, asked: Asked, items: list[said.CreateItem]
+    gateway: Gateway,
+    visitor: Visitor,
+    asked: Asked,
+    items: list[said.CreateItem],
+    watch: ConversationWatch,
 ) -> AsyncIterator[asyncio.Queue[engine.Event]]:
     """Opens a conversation, says all of it and asks for the answer; ends it in any case."""
     with gateway.seat(visitor) as name:
         messages = gateway.engine.subscribe(name)
         try:
-            await gateway.engine.send(
-                engine.OpenConversation(
-                    conversation_id=name,
-                    instructions=asked.instructions,
-                    tools=asked.tools.texts,
-                    voice=asked.voice,
-                )
-            )
-            match await messages.get():
-                case engine.ConversationRefused(code="context", message=text):
-                    raise ContextFullError(text)
-                case engine.ConversationRefused(message=text):
-                    raise FullError(text)
-                case engine.EngineFault(message=text):
-                    raise NotReadyError(text)
+            with gateway.telemetry.recorder.door("http"):
+                await _open(gateway, name, asked, messages)
+            watch.opened(name)
+            watch.ends("client_left")  # what else is said before the answer's end says it first
             for item in items:
                 await gateway.engine.send(to_engine(item, name))
-            await gateway.engine.send(to_engine(_start(asked), name))
+            start = _start(asked)
+            watch.commanded(start)
+            await gateway.engine.send(to_engine(start, name))
             yield messages
         finally:
+            watch.closed()
             gateway.engine.unsubscribe(name)
+
+
+async def _open(
+    gateway: Gateway, name: str, asked: Asked, messages: asyncio.Queue[engine.Event]
+) -> None:
+    """Asks the engine for a conversation.
+
+    Raises:
+        ServerError: It refuses, or is gone.
+    """
+    await gateway.engine.send(
+        engine.OpenConversation(
+            conversation_id=name,
+            instructions=asked.instructions,
+            tools=asked.tools.texts,
+            voice=asked.voice,
+        )
+    )
+    match await messages.get():
+        case engine.ConversationRefused(code="context", message=text):
+            raise ContextFullError(text)
+        case engine.ConversationRefused(message=text):
+            raise FullError(text)
+        case engine.EngineFault(message=text):
+            raise NotReadyError(text)
 
 
 def _refusal_of(fault: engine.EngineFault) -> ServerError:

@@ -12,6 +12,7 @@ from server.asides import Asides
 from server.errors import EngineLostError, FullError, NotReadyError
 from server.lifetime import Lifetime
 from server.outbox import Outbox
+from server.telemetry.watch import ConversationWatch
 from server.translate import to_engine, to_protocol
 from streaming.engine.client import EngineClient
 from streaming.engine.messages import (
@@ -42,9 +43,11 @@ class Conversation:
         engine: EngineClient,
         outbox: Outbox,
         lifetime: Lifetime,
+        watch: ConversationWatch,
     ) -> None:
-        self._id = conversation_id
+        self.conversation_id = conversation_id
         self._lifetime = lifetime
+        self._watch = watch
         self._session = session
         self._engine = engine
         self._outbox = outbox
@@ -62,7 +65,7 @@ class Conversation:
         """
         await self._engine.send(
             OpenConversation(
-                conversation_id=self._id,
+                conversation_id=self.conversation_id,
                 instructions=self._session.instructions,
                 tools=self._session.tools,
                 voice=self._session.voice,
@@ -85,7 +88,9 @@ class Conversation:
         any where a model judges turns: it goes to a thread, so that other conversations go on.
         """
         self._lifetime.touch()
+        arrived_s = self._watch.now_s()
         async with self._turn:
+            self._watch.arrived_s = arrived_s
             if len(frame) < LONG_FRAME_BYTES and not self._session.judges_turns:
                 self._session.receive_event(frame)
             else:
@@ -94,7 +99,9 @@ class Conversation:
 
     async def hear(self, audio: bytes, audio_format: AudioFormat) -> None:
         """Takes what a live microphone heard."""
+        arrived_s = self._watch.now_s()
         async with self._turn:
+            self._watch.arrived_s = arrived_s
             if self._session.judges_turns:
                 await asyncio.to_thread(self._session.receive_audio, audio, audio_format)
             else:
@@ -118,6 +125,7 @@ class Conversation:
         """
         while True:
             message = await self._messages.get()
+            self._watch.heard(message)
             is_aside = self._asides.concern(message)
             event = self._asides.take(message) if is_aside else to_protocol(message)
             if event is not None:
@@ -128,9 +136,10 @@ class Conversation:
                 raise EngineLostError(message.message)
 
     def close(self) -> None:
-        """Gives its slots back."""
+        """Gives its slots back, and says what was measured of it."""
+        self._watch.closed()
         self._asides.close()
-        self._engine.unsubscribe(self._id)
+        self._engine.unsubscribe(self.conversation_id)
 
     async def _pass_on(self) -> None:
         events = self._session.events_to_send()
@@ -138,6 +147,7 @@ class Conversation:
             self._lifetime.touch()
         self._outbox.put(events)
         for command in self._session.commands():
+            self._watch.commanded(command)
             if isinstance(command, OpenAside):
                 self._asides.open(command.response_id)
-            await self._engine.send(to_engine(command, self._id))
+            await self._engine.send(to_engine(command, self.conversation_id))

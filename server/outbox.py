@@ -8,21 +8,36 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
 
 from server.errors import SlowReaderError
 
+Sent = Callable[[], None]
+
 
 class Outbox:
-    """A queue of encoded events with one reader."""
+    """A queue of encoded events with one reader.
 
-    def __init__(self, *, max_events: int, max_bytes: int) -> None:
+    Args:
+        max_events: that wait.
+        max_bytes: that wait.
+        noted: is told of each event, and may return what is to be called when it is on its way.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_events: int,
+        max_bytes: int,
+        noted: Callable[[dict[str, Any]], Sent | None] = lambda event: None,
+    ) -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
-        self._frames: deque[bytes] = deque()
+        self._noted = noted
+        self._frames: deque[tuple[bytes, Sent | None]] = deque()
         self._size_bytes = 0
         self._changed = asyncio.Event()
 
@@ -38,7 +53,7 @@ class Outbox:
                 raise SlowReaderError(f"{self._max_events} events wait unread (send_queue_events)")
             if self._size_bytes + len(frame) > self._max_bytes:
                 raise SlowReaderError(f"{self._max_bytes} bytes wait unread (send_queue_bytes)")
-            self._frames.append(frame)
+            self._frames.append((frame, self._noted(event)))
             self._size_bytes += len(frame)
         self._changed.set()
 
@@ -47,11 +62,14 @@ class Outbox:
         while not self._frames:
             self._changed.clear()
             await self._changed.wait()
-        return self._frames[0].decode()
+        return self._frames[0][0].decode()
 
     def pop(self) -> None:
         """Forgets the oldest frame: it is on its way."""
-        self._size_bytes -= len(self._frames.popleft())
+        frame, sent = self._frames.popleft()
+        self._size_bytes -= len(frame)
+        if sent is not None:
+            sent()
 
     def __len__(self) -> int:
         return len(self._frames)

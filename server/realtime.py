@@ -33,6 +33,7 @@ from server.lifetime import Lifetime
 from server.listener import abort_connection
 from server.outbox import Outbox
 from server.sessions import new_session
+from server.telemetry.watch import ConversationWatch
 
 logger = logging.getLogger("omnilive.realtime")
 
@@ -65,10 +66,15 @@ async def realtime(websocket: WebSocket) -> None:
     """
     gateway: Gateway = websocket.app.state.gateway
     settings = gateway.settings
-    outbox = Outbox(max_events=settings.send_queue_events, max_bytes=settings.send_queue_bytes)
+    watch = gateway.telemetry.watch("websocket")
+    outbox = Outbox(
+        max_events=settings.send_queue_events,
+        max_bytes=settings.send_queue_bytes,
+        noted=watch.noted,
+    )
     await websocket.accept(subprotocol=choose_subprotocol(websocket.scope["subprotocols"]))
     try:
-        await _serve(websocket, gateway, outbox)
+        await _serve(websocket, gateway, outbox, watch)
     except ServerError as error:
         logger.info("hanging up: %s", error)
         await _hang_up(websocket, outbox, error, settings.send_timeout_s)
@@ -83,41 +89,62 @@ def choose_subprotocol(offered: Sequence[str]) -> str | None:
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
-async def _serve(websocket: WebSocket, gateway: Gateway, outbox: Outbox) -> None:
+async def _serve(
+    websocket: WebSocket, gateway: Gateway, outbox: Outbox, watch: ConversationWatch
+) -> None:
     """Opens a conversation and pumps until the client leaves.
 
     Raises:
         ServerError: The first thing that ended the conversation from our side.
     """
-    visitor = gateway.doors.let_in(websocket)
-    ready = gateway.admit(websocket.query_params.get("model"), visitor)
+    with gateway.telemetry.recorder.door("websocket"):
+        visitor = gateway.doors.let_in(websocket)
+        ready = gateway.admit(websocket.query_params.get("model"), visitor)
     lifetime = Lifetime(gateway.settings, gateway.draining)
     with gateway.seat(visitor) as conversation_id:
         conversation = Conversation(
             conversation_id=conversation_id,
-            session=new_session(ready, gateway.settings, visitor.identity.session),
+            session=new_session(ready, gateway.settings, watch, visitor.identity.session),
             engine=gateway.engine,
             outbox=outbox,
             lifetime=lifetime,
+            watch=watch,
         )
         try:
-            await conversation.open()
-            async with asyncio.TaskGroup() as group:
-                tasks = {
-                    "receive": _receive(websocket, conversation),
-                    "send": _send(websocket, outbox, gateway.settings.send_timeout_s),
-                    "follow": conversation.follow_engine(),
-                    "expire": lifetime.end(),
-                }
-                for name, task in tasks.items():
-                    group.create_task(task, name=f"{conversation_id} {name}")
+            with gateway.telemetry.recorder.door("websocket"):
+                await conversation.open()
+            watch.opened(conversation_id)
+            timeout_s = gateway.settings.send_timeout_s
+            await _pump(websocket, conversation, outbox, lifetime, timeout_s)
         except* WebSocketDisconnect:
+            watch.ends("client_left")
             logger.info("%s: the client left", conversation_id)
         except* ServerError as errors:
             # Several may come at once; any of them says why this conversation is over.
-            raise errors.exceptions[0] from None
+            first = errors.exceptions[0]
+            watch.ends(first.code if isinstance(first, ServerError) else ServerError.code)
+            raise first from None
         finally:
             conversation.close()
+
+
+async def _pump(
+    websocket: WebSocket,
+    conversation: Conversation,
+    outbox: Outbox,
+    lifetime: Lifetime,
+    timeout_s: float,
+) -> None:
+    """Passes on what comes from either side, until one of them ends it."""
+    async with asyncio.TaskGroup() as group:
+        tasks = {
+            "receive": _receive(websocket, conversation),
+            "send": _send(websocket, outbox, timeout_s),
+            "follow": conversation.follow_engine(),
+            "expire": lifetime.end(),
+        }
+        for name, task in tasks.items():
+            group.create_task(task, name=f"{conversation.conversation_id} {name}")
 
 
 async def _receive(websocket: WebSocket, conversation: Conversation) -> None:

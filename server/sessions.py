@@ -9,6 +9,7 @@ from typing import Any
 
 from server.clock import unix_s
 from server.settings import Settings
+from server.telemetry.ear import Hearing, WatchedEar
 from streaming.engine.messages import EngineReady
 from streaming.media.mouth import Mouth
 from streaming.media.playout import Playout
@@ -27,17 +28,20 @@ LONGEST_TURN_MS = 600_000
 def new_session(
     ready: EngineReady,
     settings: Settings,
+    hearing: Hearing,
     defaults: dict[str, Any] | None = None,
     mouth: MouthPort | None = None,
 ) -> RealtimeSession:
     """Returns a session for what this engine can do, which ends `max_session_s` from now.
+
+    `hearing` is told when its user speaks.
 
     Raises:
         ProtocolError: The defaults are wrong, or ask for what is not served.
     """
     return RealtimeSession(
         profile=profile_of(ready),
-        ear=Ear(),
+        ear=WatchedEar(Ear(), hearing),
         mouth=mouth or Mouth(),
         new_mouth=Mouth if mouth is None else None,
         limits=limits_of(ready, settings),
@@ -47,7 +51,11 @@ def new_session(
 
 
 def new_live_session(
-    ready: EngineReady, settings: Settings, playout: Playout, defaults: dict[str, Any] | None = None
+    ready: EngineReady,
+    settings: Settings,
+    hearing: Hearing,
+    playout: Playout,
+    defaults: dict[str, Any] | None = None,
 ) -> LiveSession:
     """Returns the same for a line on which the server plays its own sound.
 
@@ -55,7 +63,7 @@ def new_live_session(
         ProtocolError: The defaults are wrong, or ask for what is not served.
     """
     mouth = LiveMouth()
-    return LiveSession(new_session(ready, settings, defaults, mouth), mouth, playout)
+    return LiveSession(new_session(ready, settings, hearing, defaults, mouth), mouth, playout)
 
 
 def limits_of(ready: EngineReady, settings: Settings) -> Limits:

@@ -15,6 +15,9 @@ from server.telemetry.engine_load import EngineCollector
 from server.telemetry.exposition import Labelled
 from server.telemetry.loop_lag import measure_loop_lag
 from server.telemetry.metrics import Metrics
+from server.telemetry.names import Transport
+from server.telemetry.recorder import Recorder
+from server.telemetry.watch import ConversationWatch
 from streaming.engine.client import EngineClient
 from streaming.engine.messages import EngineReady
 
@@ -24,6 +27,7 @@ class Telemetry:
 
     Attributes:
         metrics: Everything that is counted here.
+        recorder: What conversations tell of themselves goes there.
         exposition: The same, and what the engine counts, as Prometheus is given it.
     """
 
@@ -31,17 +35,20 @@ class Telemetry:
         self.metrics = Metrics()
         self.metrics.sessions.limit.set(settings.max_conversations)
         self._engine = engine
-        self._model_id = ""
+        self._last: EngineReady | None = None
+        self.recorder = Recorder(self.metrics, self._seen)
         collector = EngineCollector(self._ready, lambda: engine.load, lambda: engine.died)
         self.metrics.registry.register(collector)
         self.exposition = Labelled(self.metrics.registry, self.model_id)
 
+    def watch(self, transport: Transport) -> ConversationWatch:
+        """Returns the clocks of one conversation that somebody asks for."""
+        return ConversationWatch(self.recorder, transport)
+
     def model_id(self) -> str:
         """Returns the model's name, also while its engine is gone; "" before the first is there."""
-        ready = self._ready()
-        if ready is not None:
-            self._model_id = ready.model_id
-        return self._model_id
+        self._ready()
+        return "" if self._last is None else self._last.model_id
 
     @asynccontextmanager
     async def measuring(self) -> AsyncIterator[None]:
@@ -55,4 +62,10 @@ class Telemetry:
                 await lag
 
     def _ready(self) -> EngineReady | None:
+        self._last = self._engine.ready or self._last
         return self._engine.ready
+
+    def _seen(self) -> EngineReady:
+        self._ready()
+        assert self._last is not None, "a conversation before there was an engine"
+        return self._last

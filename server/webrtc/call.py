@@ -19,6 +19,7 @@ from server.gateway import Gateway
 from server.lifetime import Lifetime
 from server.outbox import Outbox
 from server.sessions import new_live_session
+from server.telemetry.line import INTERVAL_S, LineWatch
 from server.webrtc.camera import Camera
 from server.webrtc.channel import EventChannel
 from server.webrtc.errors import (
@@ -35,7 +36,7 @@ from server.webrtc.speaker import Speaker
 from streaming.engine.messages import EngineReady
 from streaming.media.errors import FrameError, PlayoutFullError
 from streaming.media.formats import PCM_48K
-from streaming.media.playout import Playout
+from streaming.media.playout import Frame, Playout
 from streaming.protocol.errors import ProtocolError
 
 logger = logging.getLogger("omnilive.webrtc")
@@ -67,12 +68,16 @@ class Call:
         self._ready = ready
         self._settings = settings
         self._offer = offer
+        self._watch = gateway.telemetry.watch("webrtc")
+        self._line = LineWatch(gateway.telemetry.metrics.line)
         self._outbox = Outbox(
-            max_events=settings.send_queue_events, max_bytes=settings.send_queue_bytes
+            max_events=settings.send_queue_events,
+            max_bytes=settings.send_queue_bytes,
+            noted=self._watch.noted,
         )
         self._playout = Playout()
         try:
-            live = new_live_session(self._ready, settings, self._playout, session)
+            live = new_live_session(ready, settings, self._watch, self._playout, session)
         except ProtocolError as error:
             raise OfferError(error.message, error.param, error.code) from None
         self._ended = asyncio.Event()
@@ -80,8 +85,8 @@ class Call:
         self._heard_samples = 0
         self._lifetime = Lifetime(settings, gateway.draining)
         self.microphone = Microphone()
-        self.speaker = Speaker(self._playout, gateway.calls.encoding)
-        self.camera = Camera(settings, lambda: self._heard_samples * 1000 // RATE_HZ)
+        self.speaker = Speaker(self._playout, gateway.calls.encoding, watch=self._played)
+        self.camera = Camera(settings, lambda: self._heard_samples * 1000 // RATE_HZ, self._line)
         self._channel = EventChannel(
             self._outbox,
             max_message_bytes=offer.max_message_bytes,
@@ -95,6 +100,7 @@ class Call:
             engine=gateway.engine,
             outbox=self._outbox,
             lifetime=self._lifetime,
+            watch=self._watch,
         )
 
     async def answer(self) -> str:
@@ -106,6 +112,7 @@ class Call:
         try:
             sdp = await self._peer.answer(self._offer, takes_video=self._takes_video)
             await self._conversation.open()
+            self._watch.opened(self._conversation.conversation_id)
         except BaseException:
             await self._close()
             raise
@@ -146,6 +153,7 @@ class Call:
             "follow": self._conversation.follow_engine(),
             "send": self._channel.send() if self._offer.has_channel else self._discard(),
             "receive": self._receive(),
+            "measure": self._measure(),
         }
         if self._offer.has_camera:
             tasks["camera"] = self._see()
@@ -157,6 +165,7 @@ class Call:
 
     async def _connect(self) -> None:
         limit_s = self._settings.call_connect_timeout_s
+        offered_s = self._watch.now_s()
         try:
             async with asyncio.timeout(limit_s):
                 await self._peer.connected.wait()
@@ -164,6 +173,7 @@ class Call:
             raise ConnectTimeoutError(
                 f"no connection within {limit_s} s (call_connect_timeout_s)"
             ) from None
+        self._line.connected(self._watch.now_s() - offered_s)
         logger.info("%s: connected", self.call_id)
 
     async def _wait_for_end(self) -> None:
@@ -179,6 +189,18 @@ class Call:
             sound = await self.microphone.read()
             self._heard_samples += len(sound) // PCM_48K.bytes_per_sample
             await self._conversation.hear(sound, PCM_48K)
+
+    def _played(self, frame: Frame, late_s: float, skipped_frames: int) -> None:
+        self._watch.played(frame)
+        self._line.paced(late_s, skipped_frames)
+
+    async def _measure(self) -> None:
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            await self._look()
+
+    async def _look(self) -> None:
+        self._line.look(self.microphone.counted(await self._peer.stats()))
 
     async def _receive(self) -> None:
         while True:
@@ -207,7 +229,9 @@ class Call:
     async def _end(self, end: ServerError | None) -> None:
         # As text: a log record that is kept would keep the whole call by the error's frames.
         logger.info("%s: ends: %s", self.call_id, str(end))
+        self._watch.ends(ServerError.code if end is None else end.code)
         try:
+            await self._look()
             if not isinstance(end, CallLostError):
                 told = end is None or isinstance(end, (*QUIET_ENDS, EngineLostError))
                 await self._channel.say_last(None if told else end, LAST_WORD_TIMEOUT_S)

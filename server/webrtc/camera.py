@@ -13,6 +13,7 @@ from aiortc import MediaStreamTrack, RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamError
 
 from server.settings import Settings
+from server.telemetry.line import LineWatch
 from server.webrtc.errors import FloodError
 from streaming.media.video import Album, FrameSampler, VideoFrame
 
@@ -25,7 +26,8 @@ MAX_UNDECODED = 60
 class Camera:
     """Collects pictures in an album; a camera that sends too much is turned off."""
 
-    def __init__(self, settings: Settings, position_ms: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings, position_ms: Callable[[], int], line: LineWatch) -> None:
+        self._line = line
         self.album = Album(MAX_WAITING_FRAMES)
         self._sampler = FrameSampler(fps=settings.camera_fps, max_pixels=settings.max_frame_pixels)
         self._position_ms = position_ms
@@ -43,8 +45,10 @@ class Camera:
                 assert isinstance(frame, av.VideoFrame)
                 self._check(receiver)
                 at_ms = self._position_ms()
-                if self._sampler.wants(at_ms):
+                is_kept = self._sampler.wants(at_ms)
+                if is_kept:
                     self.album.add(self._picture(frame, at_ms))
+                self._line.saw(is_kept=is_kept, thinned=self.album.thinned)
         except MediaStreamError:
             return
         finally:

@@ -11,10 +11,12 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from aiortc import RTCRtpReceiver
 
+from server.telemetry.line import LineStats
 from server.webrtc.errors import FloodError
 from streaming.media.errors import CodecError
 from streaming.media.jitter import JitterBuffer, Packet, Piece, Silence
@@ -47,6 +49,17 @@ class Microphone:
     def lost_packets(self) -> int:
         """Packets that never came in time."""
         return self._jitter.lost
+
+    def counted(self, stats: LineStats) -> LineStats:
+        """Returns a look at the line with what is counted here."""
+        jitter = self._jitter
+        return replace(
+            stats,
+            lost_in=jitter.lost,
+            late=jitter.late,
+            given=jitter.given,
+            held_s=jitter.held_s,
+        )
 
     def listen_to(self, receiver: RTCRtpReceiver) -> None:
         """Takes the packets of this receiver from now on."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from aiortc import (
     MediaStreamTrack,
@@ -16,12 +17,14 @@ from aiortc import (
     RTCSessionDescription,
 )
 
+from server.telemetry.line import LineStats
 from server.webrtc.channel import EventChannel
 from server.webrtc.errors import OfferError
 from server.webrtc.ice import IceServers
 from server.webrtc.microphone import Microphone
 from server.webrtc.offer import Offer
 from server.webrtc.speaker import Speaker
+from streaming.media.opus import RTP_CLOCK_HZ
 
 logger = logging.getLogger("omnilive.webrtc")
 
@@ -68,6 +71,26 @@ class Peer:
             logger.info("an offer could not be answered: %r", error)
             raise OfferError(f"the offer cannot be answered: {error}", "sdp") from None
         return self._ice.announced(self._connection.localDescription.sdp)
+
+    async def stats(self) -> LineStats:
+        """Returns what aiortc counts of the sound."""
+        report: dict[str, Any] = {}
+        for transceiver in self._connection.getTransceivers():
+            if transceiver.kind == "audio":
+                report |= await transceiver.sender.getStats()
+                report |= await transceiver.receiver.getStats()
+        by_type = {stats.type: stats for stats in report.values()}
+        inbound, outbound = by_type.get("inbound-rtp"), by_type.get("outbound-rtp")
+        remote = by_type.get("remote-inbound-rtp")
+        return LineStats(
+            received=0 if inbound is None else inbound.packetsReceived,
+            jitter_in_s=None if inbound is None else inbound.jitter / RTP_CLOCK_HZ,
+            sent=0 if outbound is None else outbound.packetsSent,
+            reported=None if remote is None else remote.timestamp,
+            rtt_s=None if remote is None else remote.roundTripTime,
+            jitter_out_s=None if remote is None else remote.jitter / RTP_CLOCK_HZ,
+            lost_out=0 if remote is None else remote.packetsLost,
+        )
 
     async def close(self) -> None:
         """Ends the connection, whatever state it is in, in bounded time."""

@@ -60,12 +60,13 @@ class SecretRequest(BaseModel):
 async def open_call(request: Request) -> Response:
     """`POST /v1/realtime/calls`: an offer, and the answer back, with the call's place."""
     gateway: Gateway = request.app.state.gateway
-    visitor = gateway.doors.let_in(request)
-    sdp, options = await _read_call(request, gateway.settings.max_offer_bytes)
-    session = _merged(visitor.identity.session, options)
-    ready = gateway.admit(request.query_params.get("model"), visitor)
-    call = Call(gateway, ready, visitor, session, read_offer(sdp))
-    answer = await call.answer()
+    with gateway.telemetry.recorder.door("webrtc"):
+        visitor = gateway.doors.let_in(request)
+        sdp, options = await _read_call(request, gateway.settings.max_offer_bytes)
+        session = _merged(visitor.identity.session, options)
+        ready = gateway.admit(request.query_params.get("model"), visitor)
+        call = Call(gateway, ready, visitor, session, read_offer(sdp))
+        answer = await call.answer()
     gateway.calls.start(call)
     headers = {"Location": f"{CALLS}/{call.call_id}"}
     return Response(answer, 201, headers, media_type=SDP)

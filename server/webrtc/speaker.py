@@ -21,17 +21,27 @@ from streaming.media.pacing import Pacer
 from streaming.media.playout import SILENCE, Frame, Playout
 
 TIME_BASE = Fraction(1, RTP_CLOCK_HZ)
+Watch = Callable[[Frame, float, int], None]
 
 
 class Speaker(MediaStreamTrack):
-    """Plays what waits in `playout`, and says in `frames` which replies began and ended."""
+    """Plays what waits in `playout`, and says in `frames` which replies began and ended.
+
+    `watch` is told of each frame that was played, how much later than due that was, and how many
+    before it were left out.
+    """
 
     kind = "audio"
 
     def __init__(
-        self, playout: Playout, executor: Executor, clock: Callable[[], float] = time.monotonic
+        self,
+        playout: Playout,
+        executor: Executor,
+        clock: Callable[[], float] = time.monotonic,
+        watch: Watch = lambda frame, late_s, skipped: None,
     ) -> None:
         super().__init__()
+        self._watch = watch
         self.frames: asyncio.Queue[Frame] = asyncio.Queue()
         self.last_sound_s: float | None = None
         self._playout = playout
@@ -56,6 +66,7 @@ class Speaker(MediaStreamTrack):
             self.last_sound_s = self._clock()
         loop = asyncio.get_running_loop()
         payload = await loop.run_in_executor(self._executor, self._encoder.encode, frame.pcm)
+        self._watch(frame, max(0.0, self._clock() - due.at_s), due.skipped_frames)
         packet = av.Packet(payload)
         packet.pts = self._ticks
         packet.time_base = TIME_BASE

@@ -18,6 +18,8 @@ from streaming.media.formats import AudioFormat, Encoding
 Samples = npt.NDArray[np.float32]
 
 FULL_SCALE = 32_768.0
+# −50 dBFS: what is softer nobody hears at the other end of a line.
+AUDIBLE = 10 ** (-50 / 20)
 
 
 def decode(audio: bytes, audio_format: AudioFormat) -> Samples:
@@ -58,6 +60,13 @@ def is_silent(pcm: bytes, *, level: float = 0.001) -> bool:
     """Whether no sample of s16 LE audio is above `level` of full scale."""
     samples = np.frombuffer(pcm, dtype="<i2").astype(np.int32)
     return not len(samples) or int(np.abs(samples).max()) <= level * FULL_SCALE
+
+
+def audible_from(pcm: bytes, *, level: float = AUDIBLE) -> int | None:
+    """The first sample of s16 LE audio that is above `level` of full scale; None if none is."""
+    samples = np.frombuffer(pcm, dtype="<i2").astype(np.int32)
+    loud = np.flatnonzero(np.abs(samples) > level * FULL_SCALE)
+    return int(loud[0]) if len(loud) else None
 
 
 def _mulaw_levels() -> npt.NDArray[np.int32]:

@@ -59,6 +59,8 @@ class JitterBuffer:
     Attributes:
         lost: Packets that were given up.
         late: Packets that came when their time had passed already.
+        given: Packets that came out, in order.
+        held_s: Time for which those waited here, added up.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class JitterBuffer:
     ) -> None:
         self.lost = 0
         self.late = 0
+        self.given = 0
+        self.held_s = 0.0
         self._duration_ticks = duration_ticks
         self._clock_hz = clock_hz
         self._max_wait_s = max_wait_s
@@ -131,6 +135,8 @@ class JitterBuffer:
                     break
                 self._give_up_gap()
             else:
+                self.given += 1
+                self.held_s += max(0.0, now_s - held[1])
                 pieces += self._take(held[0], now_s)
         return pieces
 

@@ -25,11 +25,13 @@ class Frame:
 
     Attributes:
         pcm: `FRAME_BYTES` of sound, or of silence.
+        missing_ms: Of it, silence in the midst of a reply whose sound has not come.
         started: Replies whose first sample is in it.
         stopped: Replies whose last sample was in an earlier one, or is in this.
     """
 
     pcm: bytes
+    missing_ms: float = 0.0
     started: tuple[str, ...] = ()
     stopped: tuple[str, ...] = ()
 
@@ -98,6 +100,7 @@ class Playout:
         """The next 20 ms; what is missing of them is silence."""
         with self._lock:
             pcm = bytearray()
+            missing_bytes = 0
             started: list[str] = []
             stopped: list[str] = []
             while self._parts:
@@ -109,12 +112,19 @@ class Playout:
                 part.played_bytes += len(piece)
                 pcm += piece
                 if part.waiting or not part.is_complete:
+                    if part.played_bytes:
+                        missing_bytes = FRAME_BYTES - len(pcm)
                     break
                 stopped.append(part.response_id)
                 self._parts.popleft()
             self._waiting_bytes -= len(pcm)
             sound = bytes(pcm) + SILENCE[len(pcm) :]
-            return Frame(pcm=sound, started=tuple(started), stopped=tuple(stopped))
+            return Frame(
+                pcm=sound,
+                missing_ms=missing_bytes / BYTES_PER_MS,
+                started=tuple(started),
+                stopped=tuple(stopped),
+            )
 
     def clear(self) -> list[Cut]:
         """Throw out what waits (barge-in); every reply that was not wholly played, in order."""

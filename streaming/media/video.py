@@ -75,10 +75,15 @@ class FrameSampler:
 
 
 class Album:
-    """The pictures that wait for their turn: at most `max_frames`, thinned evenly when full."""
+    """The pictures that wait for their turn: at most `max_frames`, thinned evenly when full.
+
+    Attributes:
+        thinned: Pictures that were left out or taken out again.
+    """
 
     def __init__(self, max_frames: int) -> None:
         assert max_frames >= 2, max_frames
+        self.thinned = 0
         self._max_frames = max_frames
         self._frames: list[VideoFrame] = []
         self._stride = 1
@@ -91,8 +96,11 @@ class Album:
         """Keep a picture, or, once the album has been thinned, every second, fourth … one."""
         if self._seen % self._stride == 0:
             self._frames.append(frame)
+        else:
+            self.thinned += 1
         self._seen += 1
         if len(self._frames) > self._max_frames:
+            self.thinned += len(self._frames) // 2
             self._frames = self._frames[::2]
             self._stride *= 2
 

@@ -165,7 +165,12 @@ class TurnDetector:
         audio = np.concatenate(self._held)
         wanted = self._onset_samples + _samples(self.settings.prefix_padding_ms)
         audio = audio[-wanted:]
-        self._say(SpeechStarted(audio_start_ms=_ms(self._position - len(audio))))
+        self._say(
+            SpeechStarted(
+                audio_start_ms=_ms(self._position - len(audio)),
+                speech_start_ms=_ms(self._position - self._onset_samples),
+            )
+        )
         self._recent.extend(self._held)
         self._held.clear()
         self._audio.append(audio)
@@ -234,7 +239,8 @@ class TurnDetector:
             self._held.clear()  # it has been given out
 
     def _stop(self) -> None:
-        self._say(SpeechStopped(audio_end_ms=_ms(self._position)))
+        speech_end = self._position - self._silence_samples
+        self._say(SpeechStopped(audio_end_ms=_ms(self._position), speech_end_ms=_ms(speech_end)))
         self._phase = Phase.IDLE
         self._onset_samples = 0
         self._recent.clear()

@@ -58,9 +58,13 @@ class TurnAudio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechStarted:
-    """A turn opens; the audio that follows begins at `audio_start_ms` (padding included)."""
+    """A turn opens; the audio that follows begins at `audio_start_ms` (padding included).
+
+    `speech_start_ms` is where the speech itself began.
+    """
 
     audio_start_ms: int
+    speech_start_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +83,13 @@ class SpeechResumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechStopped:
-    """The turn has ended; `audio_end_ms` includes the silence that ended it."""
+    """The turn has ended; `audio_end_ms` includes the silence that ended it.
+
+    `speech_end_ms` is where the last of its speech ended.
+    """
 
     audio_end_ms: int
+    speech_end_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

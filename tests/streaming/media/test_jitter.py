@@ -51,6 +51,14 @@ def test_packets_in_order_pass_at_once():
     assert out == [(n * FRAME_S, n) for n in range(40)]
 
 
+def test_what_waits_for_others_is_told():
+    late = [(0.0, 0), (0.020, 2), (0.030, 1), (0.040, 3)]
+    jitter, out = play(late)
+    assert [piece for _, piece in out] == [0, 1, 2, 3]
+    assert jitter.given == 4
+    assert abs(jitter.held_s - 0.010) < 1e-9  # the third packet waited for the second
+
+
 def test_a_lost_packet_becomes_silence_and_leaves_no_delay():
     jitter, out = play([(n * FRAME_S, n) for n in range(40) if n != 10])
     assert [piece for _, piece in out] == [*range(10), TICKS, *range(11, 40)]

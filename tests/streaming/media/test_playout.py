@@ -40,6 +40,23 @@ def test_a_reply_that_runs_dry_has_not_stopped():
     assert playout.next_frame().stopped == ("a",)
 
 
+def test_only_silence_in_the_midst_of_a_reply_is_missing_sound():
+    playout = Playout()
+    missing = [playout.next_frame().missing_ms]  # nothing to play
+    playout.push("a", sound(1.5))
+    missing += [playout.next_frame().missing_ms for _ in range(3)]  # half a frame, then a whole one
+    playout.push("a", sound(0.5))
+    playout.finish("a")
+    missing += [playout.next_frame().missing_ms for _ in range(2)]  # its end is no gap
+    assert missing == [0.0, 0.0, 10.0, 20.0, 0.0, 0.0]
+
+
+def test_a_reply_that_has_not_begun_misses_nothing():
+    playout = Playout()
+    playout.push("a", b"")
+    assert playout.next_frame().missing_ms == 0.0
+
+
 def test_two_replies_follow_each_other_without_a_gap():
     playout = Playout()
     playout.push("a", sound(1.5, 1))

@@ -66,7 +66,7 @@ def test_a_click_before_speech_does_not_count_towards_its_onset():
 
 def test_padding_is_as_much_as_there_was():
     (started, _) = detector().push(frames((SILENCE, 1), (SPEECH, 3)))
-    assert started == SpeechStarted(audio_start_ms=0)
+    assert started == SpeechStarted(audio_start_ms=0, speech_start_ms=FRAME * 1000 // 16_000)
 
 
 def test_padding_that_is_no_whole_frame():
@@ -135,6 +135,19 @@ def test_between_the_thresholds_speech_goes_on_and_silence_too():
     assert kinds(in_order(events)) == [TurnAudio, SpeechPaused, SpeechStopped]
 
 
+def test_where_speech_began_and_ended_is_told_without_padding_and_silence():
+    settings = VadSettings(silence_duration_ms=500)
+    samples = frames((SILENCE, 20), (SPEECH, 10), (SILENCE, 5), (SPEECH, 3), (SILENCE, 30))
+    events = detector(settings).push(samples)
+    (start,) = (event for event in events if isinstance(event, SpeechStarted))
+    (stop,) = (event for event in events if isinstance(event, SpeechStopped))
+    frame_ms = FRAME * 1000 // 16_000
+    assert start.speech_start_ms == 20 * frame_ms
+    assert start.audio_start_ms == 20 * frame_ms - settings.prefix_padding_ms
+    assert stop.speech_end_ms == 38 * frame_ms
+    assert stop.audio_end_ms == 38 * frame_ms + 512  # 500 ms, up to a whole frame
+
+
 def test_a_turn_without_end_is_ended():
     settings = VadSettings(prefix_padding_ms=0, max_turn_ms=320)
     samples = frames((SPEECH, 40))
@@ -174,7 +187,8 @@ def test_clear_forgets_audio_but_not_time():
     machine.push(np.zeros(100, np.float32))
     machine.clear()
     events = machine.push(frames((SPEECH, 5)))
-    assert events[0] == SpeechStarted(audio_start_ms=(5 * FRAME + 100) * 1000 // 16_000)
+    start_ms = (5 * FRAME + 100) * 1000 // 16_000
+    assert events[0] == SpeechStarted(audio_start_ms=start_ms, speech_start_ms=start_ms)
     assert len(audio_of(events)) == 5 * FRAME
 
 
@@ -187,7 +201,7 @@ def test_clear_forgets_half_an_onset():
 
 def test_time_may_begin_anywhere():
     events = detector(position_samples=16_000).push(frames((SPEECH, 5)))
-    assert events[0] == SpeechStarted(audio_start_ms=1000)
+    assert events[0] == SpeechStarted(audio_start_ms=1000, speech_start_ms=1000)
 
 
 def test_settings_may_change_in_mid_turn():

@@ -1,0 +1,40 @@
+"""Reads a gateway's metrics, and a clock that tests turn."""
+
+from server.telemetry.metrics import Metrics
+from server.telemetry.recorder import Recorder
+from streaming.engine.messages import EngineReady
+
+READY = EngineReady(
+    model_id="scripted",
+    inputs=("text", "audio"),
+    voices=("Ada",),
+    max_conversations=4,
+    context_tokens=64,
+    output_sample_rate_hz=24_000,
+)
+
+
+class Clock:
+    def __init__(self, now_s=100.0):
+        self.now_s = now_s
+
+    def __call__(self):
+        return self.now_s
+
+
+class Meters:
+    """Metrics with a recorder in front of them."""
+
+    def __init__(self):
+        self.metrics = Metrics()
+        self.recorder = Recorder(self.metrics, lambda: READY)
+
+    def value(self, name, **labels):
+        return value(self.metrics, name, **labels)
+
+
+def value(metrics, name, **labels):
+    """One sample; a name as in a query, without the prefix."""
+    found = metrics.registry.get_sample_value(f"omnilive_{name}", labels)
+    assert found is not None, (name, labels)
+    return found
