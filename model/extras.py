@@ -15,16 +15,23 @@ Modality = Literal["text", "audio", "image", "video"]
 
 @dataclass(frozen=True, kw_only=True)
 class SolverConfig:
-    """The flow-matching solver of Token2Wav; `num_steps` counts time points, so 10 are 9 steps."""
+    """The flow-matching solver of Token2Wav; `num_steps` counts time points, so 10 are 9 steps.
+
+    `noise_scale` below 1 begins nearer to the mean: less various and, from a small network, clearer
+    ("temperature" in "Grad-TTS", Popov et al., 2021).
+    """
 
     method: Literal["rk4", "euler"] = "rk4"
     num_steps: int = 10
     guidance_scale: float = 0.5
     sway_coefficient: float | None = -1.0
+    noise_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.num_steps < 2:
             raise ConfigError(f"num_steps must be at least 2, got {self.num_steps}")
+        if self.noise_scale < 0:
+            raise ConfigError(f"noise_scale must be at least 0, got {self.noise_scale}")
 
 
 @dataclass(frozen=True, kw_only=True)

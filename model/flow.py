@@ -43,13 +43,13 @@ def solve(velocity: Velocity, noise: Tensor, solver: SolverConfig) -> Tensor:
 
     Args:
         velocity: The field, with guidance already in it.
-        noise: The state at time 0.
-        solver: Method and time points.
+        noise: The state at time 0, before it is scaled as the solver says.
+        solver: Method, time points and scale of the noise.
 
     Returns:
         The state at time 1, of the shape of `noise`.
     """
-    state = noise
+    state = noise * solver.noise_scale
     step = _kutta_step if solver.method == "rk4" else _euler_step
     for begin, end in pairwise(time_points(solver).to(noise).unbind()):
         state = state + step(velocity, begin, end, state)

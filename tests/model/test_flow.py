@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import RungeKutta4ODESolver
 
+from model.errors import ConfigError
 from model.extras import SolverConfig
 from model.flow import evaluations, guided, solve, time_points
 
@@ -60,3 +61,11 @@ def test_guidance_of_zero_is_the_conditioned_velocity() -> None:
     with_conditions, without = torch.tensor([2.0]), torch.tensor([0.5])
     assert guided(with_conditions, without, 0.0) == 2.0
     assert guided(with_conditions, without, 0.5) == 2.75
+
+
+def test_scaled_noise_begins_nearer_to_the_mean() -> None:
+    still = lambda time, state: torch.zeros_like(state)  # noqa: E731
+    solver = SolverConfig(noise_scale=0.25)
+    torch.testing.assert_close(solve(still, torch.ones(3), solver), torch.full((3,), 0.25))
+    with pytest.raises(ConfigError, match="noise_scale must be at least 0, got -1"):
+        SolverConfig(noise_scale=-1)

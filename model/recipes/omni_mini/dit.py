@@ -48,8 +48,11 @@ DIT_CONFIG = DiTConfig(
     look_ahead_layers=(3,),
     look_backward_layers=(0, 6),
 )
-# Four evaluations; without sway, since training draws times evenly.
-SOLVER = SolverConfig(method="euler", num_steps=5, guidance_scale=0.0, sway_coefficient=None)
+# Two evaluations; without sway, since training draws times evenly; without noise, since the teacher
+# has none: of true codes whisper-base mistook 12 % of the words then, and 23 % with all of it.
+SOLVER = SolverConfig(
+    method="euler", num_steps=3, guidance_scale=0.0, sway_coefficient=None, noise_scale=0.0
+)
 # Nats; what lies lower is not heard, and most of the variance of whole mels.
 _FLOOR = -8.5
 _REFERENCE_FRAMES = 300
