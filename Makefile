@@ -15,7 +15,7 @@ TORCH_INDEX ?=
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 EXTRA  ?= test,train
 ARGS   ?=
-CODE   := server streaming model clients tests
+CODE   := server streaming model clients deploy tests
 
 .PHONY: help serve demo talk test test-all lint format types imports check bench eval parity-full train clean
 

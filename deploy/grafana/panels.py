@@ -1,0 +1,379 @@
+"""The panels of the dashboards, row by row.
+
+What each metric means is in docs/metrics.md, what to do about it in docs/operations.md.
+"""
+
+from queries import (
+    PROCESS,
+    WINDOW,
+    Panel,
+    a_minute,
+    chosen,
+    gauge,
+    mean,
+    more_than,
+    quantiles,
+    rate,
+    recorded,
+    total,
+)
+
+# The target that the share of quick turns is counted against: a bucket of omnilive_ttfa_seconds.
+TARGET_S = 0.8
+
+CALLS = {
+    "Service level": (
+        Panel(
+            title="Open sessions",
+            kind="stat",
+            unit="short",
+            width=4,
+            queries={"{{transport}}": gauge("sessions_active", "transport")},
+        ),
+        Panel(
+            title="First sound, last 5 minutes",
+            kind="stat",
+            width=4,
+            bounds=(TARGET_S, 1.5),
+            queries={
+                "p50": recorded("model:omnilive_ttfa_seconds:p50_5m"),
+                "p95": recorded("model:omnilive_ttfa_seconds:p95_5m"),
+            },
+            help="End of speech to the first audible sample.",
+        ),
+        Panel(
+            title=f"Turns answered within {TARGET_S} s",
+            kind="stat",
+            unit="percentunit",
+            width=4,
+            bounds=(0.95, 0.8),
+            queries={"turns": recorded("model:omnilive_ttfa_within_target:ratio_5m")},
+        ),
+        Panel(
+            title="Replies that failed",
+            kind="stat",
+            unit="percentunit",
+            width=4,
+            bounds=(0.001, 0.01),
+            queries={"replies": recorded("model:omnilive_responses_failed:ratio_5m")},
+        ),
+        Panel(
+            title="Seats taken",
+            kind="stat",
+            unit="percentunit",
+            width=4,
+            bounds=(0.7, 0.9),
+            queries={"seats": f"{gauge('sessions_active')} / {gauge('max_conversations')}"},
+        ),
+        Panel(
+            title="Alerts",
+            kind="stat",
+            unit="short",
+            width=4,
+            bounds=(1, 2),
+            queries={
+                "firing": 'count(ALERTS{alertname=~"Omnilive.*",alertstate="firing"}) or vector(0)'
+            },
+        ),
+    ),
+    "What the caller feels": (
+        Panel(
+            title="End of speech to the first audible sample",
+            bounds=(TARGET_S, 1.5),
+            queries=quantiles("ttfa_seconds", 50, 90, 95, 99),
+            width=12,
+        ),
+        Panel(
+            title="The same by stage (mean)",
+            queries={"{{stage}}": mean("ttfa_stage_seconds", "stage")},
+            stacked=True,
+            width=12,
+            help="The stages of a turn add up to its time to the first audible sample.",
+        ),
+        Panel(
+            title="The same, every turn",
+            kind="heatmap",
+            queries={
+                "{{le}}": total(f"increase(omnilive_ttfa_seconds_bucket{chosen()}{WINDOW})", "le")
+            },
+        ),
+        Panel(
+            title="By turn detection and transport (p95)",
+            queries=quantiles("ttfa_seconds", 95, by="turn_detection, transport"),
+        ),
+        Panel(
+            title="By stage (p95)",
+            queries=quantiles("ttfa_stage_seconds", 95, by="stage"),
+        ),
+        Panel(
+            title="Asked for a reply to its first text",
+            queries=quantiles("time_to_first_token_seconds", 50, 95),
+        ),
+        Panel(
+            title="Asked for a reply to its first sound",
+            queries=quantiles("audio_ttfp_seconds", 50, 95),
+        ),
+        Panel(
+            title="Asked for a reply to its end",
+            queries=quantiles("e2e_request_latency_seconds", 50, 95),
+        ),
+    ),
+    "Turn taking": (
+        Panel(
+            title="End of speech to the end of the turn",
+            queries=quantiles("vad_endpoint_delay_seconds", 50, 95, by="turn_detection"),
+        ),
+        Panel(
+            title="Turns a minute",
+            unit="short",
+            stacked=True,
+            queries={"{{turn_detection}}": a_minute("turns_total", "turn_detection")},
+        ),
+        Panel(
+            title="Replies a minute, by their end",
+            unit="short",
+            stacked=True,
+            queries={"{{status}}": a_minute("responses_total", "status")},
+        ),
+        Panel(
+            title="Speech into a reply to its last sound",
+            bounds=(0.3, 0.5),
+            queries=quantiles("barge_in_seconds", 50, 95, by="transport"),
+        ),
+        Panel(
+            title="Interruptions a minute",
+            unit="short",
+            queries={
+                "all": a_minute("barge_ins_total"),
+                "false: {{reason}}": a_minute("false_interruptions_total", "reason"),
+            },
+        ),
+        Panel(
+            title="Told to stop to the engine's last word",
+            queries=quantiles("cancel_seconds", 50, 95),
+        ),
+    ),
+    "Audio health": (
+        Panel(
+            title="Time the engine took, for each second of speech",
+            unit="short",
+            bounds=(0.9, 1.0),
+            queries=quantiles("audio_rtf", 50, 95, 99),
+        ),
+        Panel(
+            title="Spoken replies that ran dry",
+            unit="percentunit",
+            queries={
+                "at all": more_than("0.0", "audio_underrun_seconds"),
+                "for more than 0.1 s": more_than("0.1", "audio_underrun_seconds"),
+            },
+        ),
+        Panel(
+            title="Silence in a reply (mean)",
+            queries={"{{transport}}": mean("audio_underrun_seconds", "transport")},
+        ),
+        Panel(
+            title="How late our packets were made",
+            queries=quantiles("pacing_lateness_seconds", 50, 99),
+        ),
+        Panel(
+            title="Frames left out after a stall, a minute",
+            unit="short",
+            queries={"frames": a_minute("pacing_skipped_frames_total")},
+        ),
+        Panel(
+            title="Seconds of speech made in a second",
+            unit="short",
+            queries={"speech": rate("speech_generated_seconds_total")},
+        ),
+    ),
+    "Sessions": (
+        Panel(
+            title="Open sessions",
+            unit="short",
+            stacked=True,
+            queries={"{{transport}}": gauge("sessions_active", "transport")},
+        ),
+        Panel(
+            title="Sessions that ended, a minute",
+            unit="short",
+            stacked=True,
+            queries={"{{reason}}": a_minute("sessions_ended_total", "reason")},
+        ),
+        Panel(
+            title="Refused, a minute",
+            unit="short",
+            stacked=True,
+            queries={"{{reason}}": a_minute("refusals_total", "reason")},
+        ),
+        Panel(
+            title="Length of a session",
+            queries=quantiles("session_duration_seconds", 50, 95),
+        ),
+        Panel(
+            title="Speech of a reply",
+            queries=quantiles("audio_duration_seconds", 50, 95),
+        ),
+        Panel(
+            title="Sessions begun, a minute",
+            unit="short",
+            stacked=True,
+            queries={"{{transport}}": a_minute("sessions_total", "transport")},
+        ),
+    ),
+}
+
+MACHINE = {
+    "Engine": (
+        Panel(
+            title="Engines that take conversations",
+            unit="short",
+            queries={"up": gauge("engine_up"), "deaths": gauge("engine_deaths_total")},
+        ),
+        Panel(
+            title="Replies under way",
+            unit="short",
+            stacked=True,
+            queries={
+                "running": gauge("num_requests_running"),
+                "waiting": gauge("num_requests_waiting"),
+            },
+        ),
+        Panel(
+            title="Waiting for the first pass",
+            queries=quantiles("request_queue_wait_seconds", 50, 95, 99),
+        ),
+        Panel(
+            title="Time in each stage, of the engine's one loop",
+            unit="percentunit",
+            stacked=True,
+            queries={"{{stage}}": rate("stage_busy_seconds_total", "stage")},
+        ),
+        Panel(
+            title="Conversations in one pass (mean)",
+            unit="short",
+            queries={"{{stage}}": mean("stage_batch_size", "stage")},
+        ),
+        Panel(
+            title="Conversations with a step waiting",
+            unit="short",
+            queries={"{{stage}}": gauge("stage_waiting", "stage")},
+        ),
+        Panel(
+            title="Tokens a second",
+            unit="short",
+            queries={
+                "read": rate("prompt_tokens_total"),
+                "found in the cache": rate("prompt_tokens_cached_total"),
+                "drawn by the {{stage}}": rate("generation_tokens_total", "stage"),
+            },
+        ),
+        Panel(
+            title="KV cache",
+            unit="percentunit",
+            bounds=(0.8, 0.95),
+            queries={
+                "{{stage}}": f"avg by (stage) (omnilive_kv_cache_usage_ratio{chosen()})",
+                "fullest conversation": f"max(omnilive_context_fullest_ratio{chosen()})",
+            },
+        ),
+        Panel(
+            title="Memory of engine and GPU",
+            unit="bytes",
+            queries={
+                "{{__name__}}": total(
+                    '{__name__=~"omnilive_engine_resident_memory_bytes'
+                    '|omnilive_gpu_memory_(allocated|used|total)_bytes",' + chosen()[1:],
+                    "__name__",
+                )
+            },
+        ),
+    ),
+    "Media and line": (
+        Panel(title="Round trip", queries=quantiles("rtc_rtt_seconds", 50, 95)),
+        Panel(
+            title="Jitter",
+            queries=quantiles("rtc_jitter_seconds", 95, by="direction"),
+        ),
+        Panel(
+            title="Packets lost",
+            unit="percentunit",
+            bounds=(0.02, 0.05),
+            queries={
+                "{{direction}}": rate("rtc_packets_lost_total", "direction")
+                + f" / ({rate('rtc_packets_total', 'direction')} > 0)"
+            },
+        ),
+        Panel(
+            title="Held back by the jitter buffer (mean)",
+            queries={
+                "delay": rate("jitter_buffer_delay_seconds_total")
+                + f" / ({rate('jitter_buffer_packets_total')} > 0)"
+            },
+        ),
+        Panel(
+            title="Packets too late, a minute",
+            unit="short",
+            queries={"packets": a_minute("rtc_packets_late_total")},
+        ),
+        Panel(title="Offer to connected", queries=quantiles("call_connect_seconds", 50, 95)),
+    ),
+    "Video": (
+        Panel(
+            title="Pictures a second",
+            unit="short",
+            width=12,
+            queries={
+                "received": rate("video_frames_received_total"),
+                "kept": rate("video_frames_sampled_total"),
+            },
+        ),
+        Panel(
+            title="Kept pictures thrown away, a minute",
+            unit="short",
+            width=12,
+            queries={"{{reason}}": a_minute("video_frames_dropped_total", "reason")},
+        ),
+    ),
+    "Process": (
+        Panel(
+            title="How late the event loop turns",
+            bounds=(0.05, 0.1),
+            queries=quantiles("event_loop_lag_seconds", 50, 99),
+        ),
+        Panel(
+            title="Cores in use",
+            unit="short",
+            queries={
+                "gateway": f"sum(rate(process_cpu_seconds_total{{{PROCESS}}}{WINDOW}))",
+                "engine": rate("engine_cpu_seconds_total"),
+            },
+        ),
+        Panel(
+            title="Memory",
+            unit="bytes",
+            queries={
+                "gateway": f"sum(process_resident_memory_bytes{{{PROCESS}}})",
+                "engine": gauge("engine_resident_memory_bytes"),
+            },
+        ),
+        Panel(
+            title="Open files of the gateway",
+            unit="percentunit",
+            width=12,
+            bounds=(0.7, 0.9),
+            queries={
+                "of those it may have": f"max(process_open_fds{{{PROCESS}}}"
+                f" / process_max_fds{{{PROCESS}}})"
+            },
+        ),
+        Panel(
+            title="Since its start",
+            width=12,
+            queries={
+                "{{instance}}": "time() - max by (instance) "
+                f"(process_start_time_seconds{{{PROCESS}}})"
+            },
+        ),
+    ),
+}
