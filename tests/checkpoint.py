@@ -27,7 +27,7 @@ def write_checkpoint(directory: Path, *, talkative: bool = False) -> Path:
     """Writes it and returns the directory; the same weights every time.
 
     A `talkative` one never writes a control token nor ends its speech, so that a reply goes on to
-    its limits.
+    its limits; and it closes a bracket at once, so that a call that must be made is a whole one.
     """
     backend = text.backend()
     backend.save(str(directory / "tokenizer.json"))
@@ -41,9 +41,28 @@ def write_checkpoint(directory: Path, *, talkative: bool = False) -> Path:
         networks.thinker.lm_head.weight.data[controls] = 0.0
         # Nor does it end its speech at once: with no weight an end is never among the likeliest.
         networks.talker.codec_head.weight.data[sorted(networks.talker.end_codes)] = 0.0
+        write_after(networks.thinker, backend.token_to_id("{"), backend.token_to_id("}"))
     write_weights(directory, networks)
     write_voices(directory / "spk_dict.pt", config, data["talker_config"])
     return directory
+
+
+def write_after(thinker: torch.nn.Module, token: int, successor: int) -> None:
+    """Makes it write `successor` behind `token`, and seldom elsewhere.
+
+    The first dimension is kept for that: only the token's embedding is anything there, and only
+    the successor looks at it.
+    """
+    for layer in thinker.model.layers:
+        layer.self_attn.o_proj.weight.data[0] = 0.0
+        layer.mlp.down_proj.weight.data[0] = 0.0
+    embeddings, head = thinker.model.embed_tokens.weight.data, thinker.lm_head.weight.data
+    embeddings[:, 0] = 0.0
+    embeddings[token, 0] = 20.0
+    thinker.model.norm.weight.data[0] = 1.0
+    head[:, 0] = 0.0
+    head[successor] = 0.0
+    head[successor, 0] = 20.0
 
 
 def config_dict(backend) -> dict:

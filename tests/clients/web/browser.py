@@ -73,9 +73,12 @@ class Tab:
                 self.complaints.append(message["params"]["exceptionDetails"])
 
 
+OWN_PAGE = "document.getElementById('model')?.length > 0"  # its script has begun
+
+
 @asynccontextmanager
-async def browsing(url, directory: Path, *, microphone: Path | None, width=1100):
-    """A page at `url`; without a microphone file the page is refused one."""
+async def browsing(url, directory: Path, *, microphone: Path | None, width=1100, ready=OWN_PAGE):
+    """A page at `url`, once `ready` is true; without a microphone file the page is refused one."""
     flags = [*FLAGS, f"--user-data-dir={directory}", f"--window-size={width},900"]
     if microphone is None:
         flags.append("--deny-permission-prompts")
@@ -95,7 +98,7 @@ async def browsing(url, directory: Path, *, microphone: Path | None, width=1100)
         async with connect(await _page_socket(found[1].decode()), max_size=None) as socket:
             tab = Tab(socket)
             await tab.command("Runtime.enable")
-            await tab.until("document.getElementById('model')?.length > 0")  # its script has begun
+            await tab.until(ready)
             yield tab
             assert not tab.complaints
             await tab.close()
