@@ -7,9 +7,11 @@ Knows in which order things pass. Does not know sockets (`realtime.py`), the pro
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from server.asides import Asides
 from server.errors import EngineLostError, FullError, NotReadyError
+from server.feed import Feed
 from server.lifetime import Lifetime
 from server.outbox import Outbox
 from server.telemetry.watch import ConversationWatch
@@ -41,7 +43,7 @@ class Conversation:
         conversation_id: str,
         session: RealtimeSession | LiveSession,
         engine: EngineClient,
-        outbox: Outbox,
+        outbox: Outbox | Feed,
         lifetime: Lifetime,
         watch: ConversationWatch,
     ) -> None:
@@ -134,6 +136,11 @@ class Conversation:
                     await self._pass_on()
             if isinstance(message, EngineFault) and message.fatal and not is_aside:
                 raise EngineLostError(message.message)
+
+    async def snapshot(self) -> dict[str, Any]:
+        """Returns what a client needs that has missed events; nothing happens while it is taken."""
+        async with self._turn:
+            return self._session.snapshot()
 
     def close(self) -> None:
         """Gives its slots back, and says what was measured of it."""

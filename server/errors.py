@@ -12,6 +12,9 @@
     ├── TooManySecretsError  as many client secrets are in force as may be (503)
     ├── IdleError           a session in which nothing was said for too long; names the limit
     ├── SessionExpiredError a session that has lasted as long as it may; names the limit
+    ├── SessionGoneError    a session whose client has left, or did not come back in time
+    ├── TakenOverError      a connection whose conversation another one has resumed
+    ├── BadResumeError      a resume that means nothing; names what is wrong (400)
     ├── ServerEndsError     a session that was still open when the server ended
     ├── ContextFullError    a prompt that is longer than the model's context (400)
     ├── EngineLostError     the engine lost this conversation, or itself ended
@@ -135,6 +138,28 @@ class SessionExpiredError(ServerError):
 
     type = "invalid_request_error"
     code = "session_expired"
+
+
+class SessionGoneError(ServerError):
+    """The client of a resumable session has left, or did not come back in time."""
+
+    type = "invalid_request_error"
+    code = "session_gone"
+
+
+class TakenOverError(ServerError):
+    """Another connection has resumed the conversation; it can only have one."""
+
+    type = "invalid_request_error"
+    code = "taken_over"
+
+
+class BadResumeError(ServerError):
+    """A request to resume that cannot be read, or asks for events that never were."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_value"
 
 
 class ServerEndsError(ServerError):

@@ -15,6 +15,7 @@ from uuid import uuid4
 from server.doors import NOBODY, Doors, Visitor
 from server.draining import Draining
 from server.errors import FullError, NotReadyError, UnknownModelError
+from server.held import HeldConversations
 from server.settings import Settings
 from server.telemetry.telemetry import Telemetry
 from server.webrtc.registry import Calls
@@ -38,6 +39,7 @@ class Gateway:
     doors: Doors = field(init=False)
     calls: Calls = field(init=False)
     telemetry: Telemetry = field(init=False)
+    held: HeldConversations = field(default_factory=HeldConversations)
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """`GET /v1/realtime` as a WebSocket: a transport that only pumps.
 
-Knows the handshake, frames, and when to hang up. Does not know what any event means.
+Knows the handshake and when to hang up. Does not know what any event means.
 """
 
 from __future__ import annotations
@@ -9,52 +9,19 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from server import pumps, resuming
 from server.conversation import Conversation
-from server.errors import (
-    DrainingError,
-    EngineLostError,
-    ForbiddenOriginError,
-    FullError,
-    IdleError,
-    NotReadyError,
-    ServerEndsError,
-    ServerError,
-    SessionExpiredError,
-    SlowReaderError,
-    TooFastError,
-    UnauthorizedError,
-    UnknownModelError,
-)
+from server.errors import ServerError
 from server.gateway import Gateway
 from server.lifetime import Lifetime
-from server.listener import abort_connection
 from server.outbox import Outbox
 from server.sessions import new_session
 from server.telemetry.watch import ConversationWatch
 
 logger = logging.getLogger("omnilive.realtime")
 
-# Close codes of RFC 6455 and of its registry; the reason beside them is at most 123 bytes.
-CLOSE_CODES: dict[type[ServerError], int] = {
-    UnknownModelError: 1008,
-    SlowReaderError: 1008,
-    SessionExpiredError: 1001,
-    ServerEndsError: 1012,
-    IdleError: 1001,
-    UnauthorizedError: 1008,
-    ForbiddenOriginError: 1008,
-    TooFastError: 1013,
-    EngineLostError: 1011,
-    NotReadyError: 1013,
-    FullError: 1013,
-    DrainingError: 1013,
-}
-MAX_REASON_BYTES = 123
-# What a slow reader is given to read the reason, before its connection is cut.
-LAST_WORD_TIMEOUT_S = 1.0
 SUBPROTOCOL = "realtime"
 
 
@@ -74,14 +41,17 @@ async def realtime(websocket: WebSocket) -> None:
     )
     await websocket.accept(subprotocol=choose_subprotocol(websocket.scope["subprotocols"]))
     try:
-        await _serve(websocket, gateway, outbox, watch)
+        if resuming.wanted(websocket, settings):
+            await resuming.serve(websocket, gateway, watch)
+        else:
+            await _serve(websocket, gateway, outbox, watch)
     except ServerError as error:
         logger.info("hanging up: %s", error)
-        await _hang_up(websocket, outbox, error, settings.send_timeout_s)
+        await pumps.hang_up(websocket, outbox, error, settings.send_timeout_s)
     except Exception:  # a fault of ours: it ends this connection, is logged, and is reported
         logger.exception("a connection failed")
         fault = ServerError("the server failed in this conversation; its log says why")
-        await _hang_up(websocket, outbox, fault, settings.send_timeout_s)
+        await pumps.hang_up(websocket, outbox, fault, settings.send_timeout_s)
 
 
 def choose_subprotocol(offered: Sequence[str]) -> str | None:
@@ -138,50 +108,10 @@ async def _pump(
     """Passes on what comes from either side, until one of them ends it."""
     async with asyncio.TaskGroup() as group:
         tasks = {
-            "receive": _receive(websocket, conversation),
-            "send": _send(websocket, outbox, timeout_s),
+            "receive": pumps.receive(websocket, conversation),
+            "send": pumps.send(websocket, outbox, timeout_s),
             "follow": conversation.follow_engine(),
             "expire": lifetime.end(),
         }
         for name, task in tasks.items():
             group.create_task(task, name=f"{conversation.conversation_id} {name}")
-
-
-async def _receive(websocket: WebSocket, conversation: Conversation) -> None:
-    while True:
-        message = await websocket.receive()
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message["code"], message.get("reason"))
-        text = message.get("text")
-        await conversation.receive(message["bytes"] if text is None else text)
-
-
-async def _send(websocket: WebSocket, outbox: Outbox, timeout_s: float) -> None:
-    while True:
-        frame = await outbox.peek()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await websocket.send_text(frame)
-        except TimeoutError:
-            raise SlowReaderError(f"nothing was read for {timeout_s} s (send_timeout_s)") from None
-        outbox.pop()
-
-
-async def _hang_up(
-    websocket: WebSocket, outbox: Outbox, error: ServerError, timeout_s: float
-) -> None:
-    """Lets out what waits, says why, and closes; a peer that does not read is cut off instead."""
-    slow = isinstance(error, SlowReaderError)
-    try:
-        async with asyncio.timeout(LAST_WORD_TIMEOUT_S if slow else timeout_s):
-            while len(outbox) and not slow:
-                await websocket.send_text(await outbox.peek())
-                outbox.pop()
-            if not isinstance(error, EngineLostError):  # the session has said that itself
-                await websocket.send_text(orjson.dumps(error.event()).decode())
-            reason = str(error).encode()[:MAX_REASON_BYTES].decode(errors="ignore")
-            await websocket.close(CLOSE_CODES.get(type(error), 1011), reason)
-    except TimeoutError:
-        abort_connection(websocket.scope)
-    except (WebSocketDisconnect, RuntimeError):
-        logger.info("the client left before it could be told: %s", error)

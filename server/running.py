@@ -92,6 +92,7 @@ async def running_server(settings: Settings, progress: Progress) -> AsyncIterato
             await gateway.dismiss()
             server.should_exit = True
             await gateway.calls.close()
+            await gateway.held.close()
             # Before the listener has ended: answers still being made break off with an error.
             await gateway.engine.stop()
             await listening

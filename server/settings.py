@@ -93,6 +93,19 @@ class Settings(BaseSettings):
     send_timeout_s: float = Field(
         30.0, gt=0, le=600, description="how long one write to a reader may take"
     )
+    resume_window_s: float = Field(
+        30.0,
+        ge=0,
+        le=3600,
+        description="how long a conversation that can be resumed waits for a client that was cut "
+        "off; 0: none can be",
+    )
+    resume_log_bytes: int = Field(
+        4 * 2**20,
+        ge=2**10,
+        le=2**30,
+        description="size of the events that are kept for a client that comes back",
+    )
 
     # who may come in
     api_keys: str | None = Field(

@@ -28,6 +28,11 @@ class History:
         """Id at the last place, shown or not; None if there is none."""
         return self._order[-1] if self._order else None
 
+    @property
+    def shown_ids(self) -> list[str]:
+        """Ids of the items that the client has been told of, in order."""
+        return [item_id for item_id in self._order if item_id in self._items]
+
     def reserve(self, item_id: str) -> None:
         """Take the last place for an item that is still being made."""
         assert item_id not in self._order, item_id

@@ -109,6 +109,10 @@ class LiveSession:
         """The voice now in force."""
         return self._session.voice
 
+    def snapshot(self) -> dict[str, Any]:
+        """The session and the items it holds."""
+        return self._session.snapshot()
+
     def receive_event(self, frame: str | bytes) -> None:
         """Take one client frame; a mistake in it becomes an `error` event."""
         if _is_clear(frame):

@@ -179,6 +179,10 @@ class RealtimeSession:
             case EngineFault():
                 self._take_fault(event)
 
+    def snapshot(self) -> dict[str, Any]:
+        """The session and the items it holds, for a client that has missed events."""
+        return {"session": self._echo(), "item_ids": self._history.shown_ids}
+
     def events_to_send(self) -> list[dict[str, Any]]:
         """The server events since the last call, in order."""
         return self._outbox.take_events()
