@@ -1,0 +1,309 @@
+// A conversation with a Realtime server that survives its connection: when the line is cut, the client
+// comes back to the same conversation, gets what it missed and sends again what did not arrive. Where
+// that cannot be, it says so (`x_resync`, `dropped`) and never pretends.
+
+import { Chunker, decodeSamples } from './audio.js';
+import { Emitter } from './emitter.js';
+import type { ClientEvent, ErrorDetails, ServerEvent, ServerEventOf, ServerEventType, Session, SessionOptions } from './events.js';
+import { Line, type SocketClass } from './line.js';
+import { Outgoing, type Dropped } from './outgoing.js';
+
+declare const setTimeout: (act: () => void, ms: number) => unknown;
+declare const clearTimeout: (timer: unknown) => void;
+declare const WebSocket: SocketClass;
+
+export interface ClientOptions {
+  url: string; // ws://HOST/v1/realtime or wss://…
+  model?: string;
+  apiKey?: string; // on a phone: a client secret, never a key
+  session?: SessionOptions; // set again whenever a conversation has to begin anew
+  chunkMs?: number; // of sound in one event, 20 to 100
+  maxQueuedAudioMs?: number; // sound that waits for the connection; older sound is dropped, and said
+  maxQueuedEvents?: number; // other events that wait; more are refused
+  maxBufferedBytes?: number; // in the socket, where it says how much that is
+  maxUnackedBytes?: number; // on the way, as far as the server has not said that it arrived
+  pingMs?: number; // how often the server is asked for that
+  deadMs?: number; // silence after which the connection counts as cut
+  connectMs?: number;
+  retryMs?: number; // before the first try to come back; doubled for each further one
+  maxRetryMs?: number;
+  maxTries?: number;
+  WebSocket?: SocketClass;
+}
+
+const DEFAULTS = {
+  chunkMs: 40,
+  maxQueuedAudioMs: 3_000,
+  maxQueuedEvents: 256,
+  maxBufferedBytes: 64 * 1024,
+  maxUnackedBytes: 512 * 1024,
+  pingMs: 2_000,
+  deadMs: 8_000,
+  connectMs: 10_000,
+  retryMs: 250,
+  maxRetryMs: 8_000,
+  maxTries: 12,
+};
+
+// Refusals that no further try would change, and ends that are meant.
+const REFUSALS = new Set(['invalid_api_key', 'origin_not_allowed', 'model_not_found', 'invalid_value']);
+const ENDS = new Set(['session_expired', 'session_idle', 'taken_over']);
+const PUMP_MS = 20;
+
+export type State = 'idle' | 'connecting' | 'open' | 'waiting' | 'closed';
+
+export type ClientEvents = { [Type in ServerEventType]: ServerEventOf<Type> } & {
+  event: ServerEvent; // every one, before its own listeners
+  audio: { samples: Int16Array; item_id: string; response_id: string };
+  state: { state: State; reason: string };
+  dropped: Dropped;
+};
+
+export class ConnectionError extends Error {
+  override name = 'ConnectionError';
+}
+
+export class RealtimeClient extends Emitter<ClientEvents> {
+  state: State = 'idle';
+  session: Session | null = null;
+  private readonly options: ClientOptions & typeof DEFAULTS;
+  private readonly outgoing: Outgoing;
+  private readonly chunker: Chunker;
+  private line: Line | null = null;
+  private token: string | null = null;
+  private seen = 0; // number of the newest event
+  private tries = 0;
+  private fatal: ErrorDetails | null = null;
+  private retryTimer: unknown;
+  private pingTimer: unknown;
+  private pumpTimer: unknown = null;
+  private opened: { resolve(session: Session): void; reject(error: Error): void } | null = null;
+
+  constructor(options: ClientOptions) {
+    super();
+    this.options = { ...DEFAULTS, ...options };
+    this.chunker = new Chunker(this.options.chunkMs);
+    this.outgoing = new Outgoing(this.options, (what) => this.emit('dropped', what));
+  }
+
+  // Resolves with the session once there is one; later cuts are shown as `state`.
+  connect(): Promise<Session> {
+    if (this.state !== 'idle') return Promise.reject(new ConnectionError(`connect() was called before (${this.state})`));
+    return new Promise((resolve, reject) => {
+      this.opened = { resolve, reject };
+      this.dial();
+    });
+  }
+
+  // Throws a QueueFullError if too much waits.
+  send(event: ClientEvent): void {
+    if (this.state === 'closed') throw new ConnectionError('the client is closed');
+    if (event.type === 'input_audio_buffer.commit') this.flushAudio();
+    if (event.type === 'input_audio_buffer.clear') this.chunker.clear();
+    if (event.type === 'session.update') {
+      const { type: _, ...options } = event.session;
+      this.options.session = merged(this.options.session ?? {}, options);
+    }
+    this.outgoing.push(JSON.stringify(event));
+    this.pump();
+  }
+
+  // Takes the microphone's samples: 24 kHz, mono, in pieces of any length.
+  appendAudio(samples: Int16Array): void {
+    if (this.state === 'closed') throw new ConnectionError('the client is closed');
+    for (const audio of this.chunker.push(samples)) this.sendAudio(audio, this.options.chunkMs);
+    this.pump();
+  }
+
+  // Breaks the reply off that is being said; `playedMs` is how much of it was heard.
+  interrupt(itemId: string, playedMs: number): void {
+    this.send({ type: 'response.cancel' });
+    this.send({
+      type: 'conversation.item.truncate',
+      item_id: itemId,
+      content_index: 0,
+      audio_end_ms: Math.max(0, Math.floor(playedMs)),
+    });
+  }
+
+  close(): void {
+    this.finish('closed here');
+  }
+
+  // --- the line ---------------------------------------------------------------------------------
+
+  private dial(): void {
+    this.setState(this.tries ? 'waiting' : 'connecting', this.tries ? `try ${this.tries}` : 'first try');
+    const { url, model, apiKey, connectMs } = this.options;
+    const query = ['x_resume=1'];
+    if (model !== undefined) query.push(`model=${encodeURIComponent(model)}`);
+    const protocols = ['realtime'];
+    if (apiKey !== undefined) protocols.push(`openai-insecure-api-key.${apiKey}`);
+    if (this.token !== null) {
+      protocols.push(`x-resume.${this.token}`);
+      query.push(`x_after=${this.seen}`);
+    }
+    const line: Line = new Line(
+      this.options.WebSocket ?? WebSocket,
+      `${url}${url.includes('?') ? '&' : '?'}${query.join('&')}`,
+      protocols,
+      connectMs,
+      {
+        frame: (text) => this.line === line && this.take(JSON.parse(text) as ServerEvent),
+        lost: (reason) => this.line === line && this.lost(reason),
+      },
+    );
+    this.line = line;
+  }
+
+  private lost(reason: string): void {
+    this.line = null;
+    clearTimeout(this.pingTimer);
+    if (this.fatal) return this.finish(`${this.fatal.message} (${this.fatal.code})`);
+    if (this.tries >= this.options.maxTries) return this.finish(`${reason}; gave up after ${this.tries} tries`);
+    const delayMs = Math.min(this.options.maxRetryMs, this.options.retryMs * 2 ** this.tries);
+    this.tries += 1;
+    this.setState('waiting', reason);
+    // Somewhat at random, so that not all clients of a server that was away come back at once.
+    this.retryTimer = setTimeout(() => this.dial(), delayMs * (0.5 + Math.random() / 2));
+  }
+
+  private finish(reason: string): void {
+    if (this.state === 'closed') return;
+    this.line?.close();
+    this.line = null;
+    for (const timer of [this.retryTimer, this.pingTimer, this.pumpTimer]) clearTimeout(timer);
+    this.setState('closed', reason);
+    this.opened?.reject(new ConnectionError(reason));
+    this.opened = null;
+  }
+
+  private setState(state: State, reason: string): void {
+    this.state = state;
+    this.emit('state', { state, reason });
+  }
+
+  // --- what comes -------------------------------------------------------------------------------
+
+  private take(event: ServerEvent): void {
+    if (event.x_seq !== undefined && event.type !== 'x_resync') {
+      if (event.x_seq <= this.seen) return;
+      this.seen = event.x_seq;
+    }
+    switch (event.type) {
+      case 'session.created':
+        this.begin(event);
+        break;
+      case 'session.updated':
+        this.session = event.session;
+        break;
+      case 'x_resumed':
+        this.outgoing.resend(event.received);
+        this.up('resumed');
+        break;
+      case 'x_resync':
+        this.resync(event);
+        break;
+      case 'x_pong':
+        this.outgoing.ack(event.received);
+        this.pump();
+        break;
+      case 'error':
+        // One that ends the connection; that it does, the line will say.
+        if ((this.state === 'open' ? ENDS : REFUSALS).has(event.error.code ?? '')) this.fatal = event.error;
+        break;
+    }
+    this.emit('event', event);
+    (this.emit as (name: ServerEventType, event: ServerEvent) => void).call(this, event.type, event);
+    if (event.type === 'response.output_audio.delta') {
+      const { item_id, response_id } = event;
+      this.emit('audio', { samples: decodeSamples(event.delta), item_id, response_id });
+    }
+  }
+
+  private begin(event: ServerEventOf<'session.created'>): void {
+    this.session = event.session;
+    this.token = event.x_resume?.token ?? null;
+    // Whatever waits was meant for the conversation before, unless this is the first.
+    if (!this.opened) this.outgoing.begin();
+    if (this.options.session) {
+      this.outgoing.pushFirst(JSON.stringify({ type: 'session.update', session: { type: 'realtime', ...this.options.session } }));
+    }
+    this.up('a new conversation');
+    this.opened?.resolve(event.session);
+    this.opened = null;
+  }
+
+  private resync(event: ServerEventOf<'x_resync'>): void {
+    if (event.code === 'conversation_gone') {
+      this.token = null; // `session.created` follows
+      this.seen = 0;
+      return;
+    }
+    this.seen = event.x_seq;
+    this.session = event.session;
+    this.outgoing.resend(event.received);
+    this.up('resumed, with events missing');
+  }
+
+  private up(reason: string): void {
+    this.tries = 0;
+    this.fatal = null;
+    if (this.token !== null) {
+      this.line?.expectFrames(this.options.deadMs);
+      this.ping();
+    }
+    this.setState('open', reason);
+    this.pump();
+  }
+
+  // --- what goes --------------------------------------------------------------------------------
+
+  private sendAudio(audio: string, ms: number): void {
+    this.outgoing.pushAudio(JSON.stringify({ type: 'input_audio_buffer.append', audio }), ms);
+  }
+
+  private flushAudio(): void {
+    const rest = this.chunker.flush();
+    if (rest) this.sendAudio(rest.audio, rest.ms);
+  }
+
+  // Sends while the socket takes it; where it is full, looks again soon.
+  private pump(): void {
+    clearTimeout(this.pumpTimer);
+    this.pumpTimer = null;
+    const line = this.line;
+    if (this.state !== 'open' || !line?.isOpen) return;
+    while (line.bufferedBytes <= this.options.maxBufferedBytes) {
+      const text = this.outgoing.next(this.token !== null);
+      if (text === null) return;
+      line.send(text);
+    }
+    this.pumpTimer = setTimeout(() => this.pump(), PUMP_MS);
+  }
+
+  // Asks how much has arrived: the answer is also the sign that the line lives.
+  private ping(): void {
+    clearTimeout(this.pingTimer);
+    if (this.line?.isOpen) {
+      const text = JSON.stringify({ type: 'x_ping' });
+      this.line.send(text);
+      this.outgoing.sent(text);
+    }
+    this.pingTimer = setTimeout(() => this.ping(), this.options.pingMs);
+  }
+}
+
+// Options as the server merges them: objects field by field, everything else as a whole.
+function merged<Options extends object>(before: Options, after: Options): Options {
+  const result = new Map<string, unknown>(Object.entries(before));
+  for (const [name, value] of Object.entries(after)) {
+    const old = result.get(name);
+    result.set(name, isObject(old) && isObject(value) ? merged(old, value) : value);
+  }
+  return Object.fromEntries(result) as Options;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

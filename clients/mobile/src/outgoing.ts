@@ -1,0 +1,123 @@
+// What waits to be sent, in order, and what was sent and may not have arrived. Both are bounded: sound
+// that finds no room pushes out the oldest sound, and that is said; an event that finds none is refused.
+// Knows sizes and numbers. Knows no socket and no clock.
+
+export interface Dropped {
+  // queue_full: the connection is too slow for the microphone. conversation_gone: it was meant for a
+  // conversation that is no more.
+  reason: 'queue_full' | 'conversation_gone';
+  events: number;
+  audioMs: number;
+}
+
+export class QueueFullError extends Error {
+  override name = 'QueueFullError';
+}
+
+interface Frame {
+  text: string;
+  audioMs: number; // 0: no sound, and must not be lost
+}
+
+export interface OutgoingLimits {
+  maxQueuedAudioMs: number;
+  maxQueuedEvents: number;
+  maxUnackedBytes: number;
+}
+
+export class Outgoing {
+  private waiting: Frame[] = [];
+  private unacked: Frame[] = [];
+  private audioMs = 0;
+  private events = 0;
+  private unackedBytes = 0;
+  private acked = 0; // frames of this conversation that have arrived
+
+  constructor(
+    private readonly limits: OutgoingLimits,
+    private readonly dropped: (what: Dropped) => void,
+  ) {}
+
+  get queuedAudioMs(): number {
+    return this.audioMs;
+  }
+
+  pushAudio(text: string, audioMs: number): void {
+    this.waiting.push({ text, audioMs });
+    this.audioMs += audioMs;
+    let gone = { events: 0, audioMs: 0 };
+    for (let at = 0; this.audioMs > this.limits.maxQueuedAudioMs && at < this.waiting.length; ) {
+      const oldest = this.waiting[at];
+      if (!oldest?.audioMs) {
+        at += 1;
+        continue;
+      }
+      this.waiting.splice(at, 1);
+      this.audioMs -= oldest.audioMs;
+      gone = { events: gone.events + 1, audioMs: gone.audioMs + oldest.audioMs };
+    }
+    if (gone.events) this.dropped({ reason: 'queue_full', ...gone });
+  }
+
+  // Throws a QueueFullError if too many events wait already.
+  push(text: string): void {
+    if (this.events >= this.limits.maxQueuedEvents) {
+      throw new QueueFullError(`${this.limits.maxQueuedEvents} events wait to be sent (maxQueuedEvents)`);
+    }
+    this.waiting.push({ text, audioMs: 0 });
+    this.events += 1;
+  }
+
+  // Puts one frame before all others: what a conversation has to begin with.
+  pushFirst(text: string): void {
+    this.waiting.unshift({ text, audioMs: 0 });
+    this.events += 1;
+  }
+
+  // The next frame to send, which counts as sent; null if there is none, or too much is on its way.
+  next(keepsUnacked: boolean): string | null {
+    const frame = this.waiting[0];
+    if (!frame || this.unackedBytes > this.limits.maxUnackedBytes) return null;
+    this.waiting.shift();
+    this.audioMs -= frame.audioMs;
+    if (!frame.audioMs) this.events -= 1;
+    if (keepsUnacked) this.sent(frame.text, frame.audioMs);
+    return frame.text;
+  }
+
+  // A frame is on its way; until its arrival is known it is kept.
+  sent(text: string, audioMs = 0): void {
+    this.unacked.push({ text, audioMs });
+    this.unackedBytes += text.length;
+  }
+
+  // So many frames of this conversation have arrived.
+  ack(received: number): void {
+    const arrived = this.unacked.splice(0, Math.max(0, received - this.acked));
+    this.acked += arrived.length;
+    for (const frame of arrived) this.unackedBytes -= frame.text.length;
+  }
+
+  // The line was cut and is back: what has not arrived is sent again, before all that waits.
+  resend(received: number): void {
+    this.ack(received);
+    for (const frame of this.unacked) {
+      this.audioMs += frame.audioMs;
+      if (!frame.audioMs) this.events += 1;
+    }
+    this.waiting = [...this.unacked, ...this.waiting];
+    this.unacked = [];
+    this.unackedBytes = 0;
+  }
+
+  // A new conversation begins; nothing was sent in it yet, and what waits was not meant for it.
+  begin(): void {
+    const frames = [...this.unacked, ...this.waiting];
+    this.waiting = [];
+    this.unacked = [];
+    this.audioMs = this.events = this.unackedBytes = this.acked = 0;
+    if (!frames.length) return;
+    const audioMs = frames.reduce((sum, frame) => sum + frame.audioMs, 0);
+    this.dropped({ reason: 'conversation_gone', events: frames.length, audioMs });
+  }
+}

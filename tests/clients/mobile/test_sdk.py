@@ -1,0 +1,281 @@
+"""The SDK for React Native, in Node against a real server, over connections as phones have them."""
+
+import asyncio
+import json
+import subprocess
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+import clients
+from clients.python.sources import read_recording
+from server.demo import QUESTION
+from tests.clients.js.npm import NODE, installed
+from tests.clients.mobile.wire import Wire
+
+HERE = Path(__file__).parent
+SDK = Path(clients.__file__).parent / "mobile"
+TIMEOUT_S = 60
+# Fast enough for a test, and a network that is late by as much is not taken for dead.
+OPTIONS = {
+    "pingMs": 100,
+    "deadMs": 1500,
+    "retryMs": 20,
+    "maxRetryMs": 100,
+    "maxTries": 1000,
+    "session": {"max_output_tokens": 6, "audio": {"input": {"turn_detection": None}}},
+}
+BY_VOICE = {"max_output_tokens": 6, "audio": {"input": {"turn_detection": {"type": "server_vad"}}}}
+HELLO = {
+    "type": "message",
+    "role": "user",
+    "content": [{"type": "input_text", "text": "Hello there."}],
+}
+
+
+@pytest.fixture(scope="session")
+def sdk():
+    """The SDK, compiled by its own compiler in its own strictness."""
+    installed(SDK)
+    compiler = SDK / "node_modules" / ".bin" / "tsc"
+    done = subprocess.run([compiler], cwd=SDK, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
+    return SDK
+
+
+class Phone:
+    """The SDK in a process of its own, and all that it has said."""
+
+    def __init__(self, process):
+        self._process = process
+        self.said = []
+        self._more = asyncio.Condition()
+        self._reading = asyncio.create_task(self._read())
+
+    async def do(self, name, **fields):
+        """Gives a command and waits until it is carried out; what it threw, if it did."""
+        begin = len(self.said)
+        self._process.stdin.write(json.dumps({"do": name, **fields}).encode() + b"\n")
+        return await self.until(lambda what: what["on"] in ("done", "threw"), begin)
+
+    async def send(self, kind, **fields):
+        assert (await self.do("send", event={"type": kind, **fields}))["on"] == "done"
+
+    async def ask(self):
+        await self.send("conversation.item.create", item=HELLO)
+        await self.send("response.create")
+
+    async def until(self, fits, begin=0):
+        """The first thing said, from `begin` on, that fits."""
+        async with asyncio.timeout(TIMEOUT_S), self._more:
+            while True:
+                for what in self.said[begin:]:
+                    if fits(what):
+                        return what
+                begin = len(self.said)
+                assert not self._reading.done(), self.said[-5:]
+                await self._more.wait()
+
+    async def event(self, kind, begin=0):
+        found = await self.until(
+            lambda what: what["on"] == "event" and what["event"]["type"] == kind, begin
+        )
+        return found["event"]
+
+    async def state(self, name, begin=0):
+        return await self.until(lambda what: what["on"] == "state" and what["state"] == name, begin)
+
+    @property
+    def events(self):
+        return [what["event"] for what in self.said if what["on"] == "event"]
+
+    @property
+    def dropped(self):
+        return [what for what in self.said if what["on"] == "dropped"]
+
+    async def _read(self):
+        async for line in self._process.stdout:
+            async with self._more:
+                self.said.append(json.loads(line))
+                self._more.notify_all()
+        async with self._more:
+            self._more.notify_all()
+
+
+@asynccontextmanager
+async def phone(wire, **options):
+    process = await asyncio.create_subprocess_exec(
+        NODE,
+        HERE / "driver.mjs",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=2**24,
+    )
+    one = Phone(process)
+    try:
+        url = f"{wire.address}/v1/realtime"
+        await one.do("open", options={"url": url, **OPTIONS, **options})
+        yield one
+        await one.do("close")
+        async with asyncio.timeout(TIMEOUT_S):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        await one._reading
+
+
+@pytest.fixture
+async def wire(sdk, tiny_server):
+    port = int(tiny_server.running.address.rpartition(":")[2])
+    async with Wire(port).listening() as wire:
+        yield wire
+    gateway = tiny_server.running.gateway
+    async with asyncio.timeout(TIMEOUT_S):
+        while gateway.conversations:  # noqa: ASYNC110 - it lives on another loop
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def question(tmp_path_factory):
+    path = tmp_path_factory.mktemp("question") / "question.s16"
+    path.write_bytes(read_recording(QUESTION).samples.tobytes())
+    return str(path)
+
+
+def assert_whole(events):
+    """Nothing is missing and nothing came twice."""
+    numbers = [event["x_seq"] for event in events if "x_seq" in event]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_parts(sdk):
+    program = HERE / "units.test.mjs"
+    done = subprocess.run([NODE, "--test", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+
+async def test_a_spoken_turn_over_a_slow_and_lossy_line(wire, question):
+    wire.delay_s, wire.loss, wire.bytes_per_s = 0.03, 0.1, 400_000
+    async with phone(wire, session=BY_VOICE, maxQueuedAudioMs=10_000) as one:
+        await one.until(lambda what: what["on"] == "opened")
+        await one.do("speak", file=question, silenceMs=1000)
+        done = await one.event("response.done")
+        assert done["response"]["status"] in ("completed", "incomplete")
+        assert sum(what["ms"] for what in one.said if what["on"] == "audio") > 100
+        assert (await one.event("input_audio_buffer.speech_started"))["audio_start_ms"] >= 0
+        assert one.dropped == []
+        assert_whole(one.events)
+    assert wire.connections == 1
+
+
+async def test_a_reply_that_is_cut_comes_whole(wire):
+    async with phone(wire) as one:
+        await one.ask()
+        await one.event("response.output_audio_transcript.delta")
+        begin = len(one.said)
+        wire.cut()
+        await one.state("waiting", begin)
+        assert (await one.state("open", begin))["reason"] == "resumed"
+        await one.event("response.done")
+        assert_whole(one.events)
+        assert one.dropped == []
+        await one.ask()  # and it is the same conversation
+        await one.until(
+            lambda what: what["on"] == "event" and what["event"]["type"] == "response.done",
+            len(one.said),
+        )
+        assert [e["type"] for e in one.events].count("session.created") == 1
+    assert wire.connections == 2
+
+
+async def test_what_was_sent_into_a_dead_line_arrives_once(wire):
+    async with phone(wire) as one:
+        await one.event("session.updated")
+        wire.fall_silent()
+        begin = len(one.said)
+        await one.ask()
+        assert "nothing came for 1500 ms" in (await one.state("waiting", begin))["reason"]
+        await one.event("response.done")
+        added = [e["item"]["role"] for e in one.events if e["type"] == "conversation.item.added"]
+        assert added == ["user", "assistant"]
+        assert [e["type"] for e in one.events].count("error") == 0
+        assert_whole(one.events)
+        assert one.dropped == []
+
+
+async def test_many_cuts_lose_nothing(wire):
+    async with phone(wire) as one:
+        for _ in range(3):
+            await one.until(lambda what: what["on"] == "opened")
+            begin = len(one.said)
+            await one.ask()
+            wire.cut()
+            await one.state("open", begin)
+            wire.cut()
+            await one.event("response.done", begin)
+        assert_whole(one.events)
+        assert [e["type"] for e in one.events].count("response.done") == 3
+        assert [e["type"] for e in one.events].count("error") == 0
+
+
+async def test_too_late_is_said_and_a_new_conversation_begins_as_the_first(
+    wire, tiny_server, monkeypatch
+):
+    gateway = tiny_server.running.gateway
+    short = gateway.settings.model_copy(update={"resume_window_s": 0.05})
+    monkeypatch.setattr(gateway, "settings", short)
+    async with phone(wire) as one:
+        await one.event("session.updated")
+        begin = len(one.said)
+        wire.refuses = True
+        wire.cut()
+        await one.state("waiting", begin)
+        await one.send("conversation.item.create", item=HELLO)
+        async with asyncio.timeout(TIMEOUT_S):
+            while gateway.conversations:  # noqa: ASYNC110 - it lives on another loop
+                await asyncio.sleep(0.01)
+        wire.refuses = False
+        assert (await one.event("x_resync", begin))["code"] == "conversation_gone"
+        session = (await one.event("session.updated", begin))["session"]
+        assert session["max_output_tokens"] == 6
+        assert session["audio"]["input"]["turn_detection"] is None
+        (dropped,) = one.dropped
+        assert dropped["reason"] == "conversation_gone"
+        assert dropped["events"] >= 1
+        begin = len(one.said)
+        await one.ask()
+        await one.event("response.done", begin)
+
+
+async def test_a_microphone_that_is_faster_than_the_line_loses_old_sound_and_says_how_much(
+    wire, question
+):
+    spoken_ms = read_recording(QUESTION).duration_s * 1000 + 3000
+    wire.bytes_per_s = 20_000  # of the 64 kB that a second of sound needs
+    limits = {"maxUnackedBytes": 16_384, "maxQueuedAudioMs": 1000}
+    async with phone(wire, **limits) as one:
+        await one.event("session.updated")
+        await one.do("speak", file=question, silenceMs=3000)
+        wire.bytes_per_s = None
+        await one.send("input_audio_buffer.commit")
+        await one.send("response.create")
+        usage = (await one.event("response.done"))["response"]["usage"]
+        lost_ms = sum(what["audioMs"] for what in one.dropped)
+        assert {what["reason"] for what in one.dropped} == {"queue_full"}
+        assert lost_ms > 2000
+        # 25 tokens a second of what was not lost.
+        heard = usage["input_token_details"]["audio_tokens"]
+        assert heard == pytest.approx((spoken_ms - lost_ms) / 40, abs=2)
+
+
+async def test_a_refusal_is_final_and_says_why(wire):
+    process = phone(wire, model="gpt-9")
+    async with process as one:
+        rejected = await one.until(lambda what: what["on"] == "rejected")
+        assert "'gpt-9'" in rejected["message"]
+        assert "model_not_found" in rejected["message"]
+        assert (await one.do("send", event={"type": "response.create"}))["on"] == "threw"
+    assert wire.connections == 1
