@@ -1,16 +1,16 @@
 """A microphone and a loudspeaker, through the optional package `sounddevice`.
 
-Knows devices. Does not know turns: in an open conversation the server says who speaks.
+Knows devices. Does not know turns (`conversing.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from types import ModuleType
 
-from clients.python.client import RealtimeClient, server_said
+from clients.python.client import RealtimeClient
+from clients.python.conversing import converse_by
 from clients.python.errors import ConnectionFailed, SourceError
 from clients.python.loudspeaker import Loudspeaker
 from clients.python.sources import FRAME_MS, SAMPLE_RATE_HZ
@@ -42,9 +42,6 @@ def sound_devices() -> ModuleType:
 async def converse(client: RealtimeClient, devices: ModuleType, say: Callable[[str], None]) -> None:
     """Talks by microphone and loudspeaker until it is cancelled; `say` gets each side's words.
 
-    When the user speaks into an answer, the loudspeaker falls silent and the server is told how
-    much was heard.
-
     Raises:
         ServerSaidError: The server reported an error, or a reply failed.
         ConnectionFailed: The connection ended.
@@ -64,9 +61,9 @@ async def converse(client: RealtimeClient, devices: ModuleType, say: Callable[[s
     def play(out: memoryview, *_: object) -> None:
         speaker.fill(memoryview(out).cast("B"))
 
-    async def speak() -> None:
+    async def source() -> AsyncIterator[bytes]:
         while True:
-            await client.append_audio(await heard.get())
+            yield await heard.get()
 
     block = SAMPLE_RATE_HZ * FRAME_MS // 1000
     shape = {"samplerate": SAMPLE_RATE_HZ, "channels": 1, "dtype": "int16", "blocksize": block}
@@ -74,33 +71,4 @@ async def converse(client: RealtimeClient, devices: ModuleType, say: Callable[[s
         devices.RawInputStream(callback=capture, **shape),
         devices.RawOutputStream(callback=play, **shape),
     ):
-        async with asyncio.TaskGroup() as group:
-            group.create_task(speak(), name="speak")
-            group.create_task(_listen(client, speaker, say), name="listen")
-
-
-async def _listen(client: RealtimeClient, speaker: Loudspeaker, say: Callable[[str], None]) -> None:
-    item_id: str | None = None
-    while True:
-        event = await client.receive()
-        match event["type"]:
-            case "error":
-                raise server_said(event["error"])
-            case "response.output_audio.delta":
-                if event["item_id"] != item_id:
-                    item_id = event["item_id"]
-                    speaker.begin()
-                speaker.write(base64.b64decode(event["delta"]))
-            case "input_audio_buffer.speech_started":
-                played_ms = speaker.stop()
-                if played_ms is not None and item_id is not None:
-                    await client.send(
-                        "conversation.item.truncate",
-                        item_id=item_id,
-                        content_index=0,
-                        audio_end_ms=played_ms,
-                    )
-            case "conversation.item.input_audio_transcription.completed":
-                say(f"you   {event['transcript'].strip()}")
-            case "response.output_audio_transcript.done":
-                say(f"it    {event['transcript'].strip()}")
+        await converse_by(client, source(), speaker, say)

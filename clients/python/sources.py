@@ -1,6 +1,6 @@
-"""Where a question's sound comes from: a file or a microphone, as frames at the pace of speech.
+"""Where a question's sound comes from: a file or a script, as frames at the pace of speech.
 
-Knows sound files, devices and pacing. Does not know the protocol. Every source gives the server's
+Knows sound files and pacing. Does not know the protocol. Every source gives the server's
 input format: 24 kHz mono, signed 16 bit.
 """
 
@@ -92,6 +92,28 @@ def write_wav(path: Path, samples: Samples, rate_hz: int) -> None:
         soundfile.write(path, samples, rate_hz, subtype="PCM_16", format="WAV")
     except (soundfile.LibsndfileError, OSError) as error:
         raise SourceError(f"{path}: cannot be written: {error}") from None
+
+
+def script(*steps: Recording | float) -> Recording:
+    """Makes one recording of several: what is said, and pauses between, in seconds.
+
+    Raises:
+        SourceError: The whole is too long, or a pause is negative.
+    """
+    pieces = [np.zeros(0, np.int16)]
+    speech_end_samples = 0
+    for step in steps:
+        if isinstance(step, Recording):
+            speech_end_samples = sum(map(len, pieces)) + step.speech_end_samples
+            pieces.append(step.samples)
+        elif 0 <= step <= MAX_RECORDING_S:
+            pieces.append(np.zeros(round(step * SAMPLE_RATE_HZ), np.int16))
+        else:
+            raise SourceError(f"a pause of {step} s; 0 to {MAX_RECORDING_S:.0f} s are expected")
+    whole = Recording(samples=np.concatenate(pieces), speech_end_samples=speech_end_samples)
+    if whole.duration_s > MAX_RECORDING_S:
+        raise SourceError(f"a script of {whole.duration_s:.0f} s; at most {MAX_RECORDING_S:.0f} s")
+    return whole
 
 
 async def paced(samples: Samples, *, then_silence: bool = False) -> AsyncIterator[bytes]:

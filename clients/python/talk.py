@@ -29,6 +29,7 @@ def talk(
     out: Annotated[Path | None, typer.Option(help="write the spoken answer to this WAV")] = None,
     url: Annotated[str, typer.Option(help="the server's Realtime endpoint")] = DEFAULT_URL,
     model: Annotated[str | None, typer.Option(help="model to ask for")] = None,
+    key: Annotated[str | None, typer.Option(help="API key or client secret")] = None,
     push_to_talk: Annotated[
         bool, typer.Option("--push-to-talk", help="say when the question ends, do not detect it")
     ] = False,
@@ -36,7 +37,7 @@ def talk(
 ) -> None:
     """Ask one question and hear the answer, with what it took; or talk by microphone."""
     try:
-        report = asyncio.run(_talk(question, text, url, model, push_to_talk))
+        report = asyncio.run(_talk(question, text, url, model, key, push_to_talk))
         if out is not None and report is not None:
             write_wav(out, report.samples, report.sample_rate_hz)
     except ClientError as error:
@@ -77,13 +78,18 @@ async def ask(
 
 
 async def _talk(
-    question: Path | None, text: str | None, url: str, model: str | None, push_to_talk: bool
+    question: Path | None,
+    text: str | None,
+    url: str,
+    model: str | None,
+    key: str | None,
+    push_to_talk: bool,
 ) -> TurnReport | None:
     if question is not None and text is not None:
         raise SourceError("give a sound file or --text, not both")
     if question is None and text is None:
         devices = sound_devices()
-        async with open_conversation(url, model=model) as client:
+        async with open_conversation(url, model=model, key=key) as client:
             typer.echo("speak; Ctrl-C ends")
             try:
                 await converse(client, devices, typer.echo)
@@ -92,5 +98,5 @@ async def _talk(
         return None
     asked = text if question is None else read_recording(question)
     assert asked is not None
-    async with open_conversation(url, model=model) as client:
+    async with open_conversation(url, model=model, key=key) as client:
         return await ask(client, asked, push_to_talk=push_to_talk)

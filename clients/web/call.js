@@ -8,7 +8,7 @@ export class Call {
   name = 'WebRTC';
   ownsPlayback = false; // the server plays, and knows what was heard
 
-  // handlers: event(e), lost(reason)
+  // handlers: event(e), lost(reason), wavers(whether nothing passes just now)
   constructor({ key, model, microphone, camera, takesVideo, sound, context }, handlers) {
     Object.assign(this, { key, model, microphone, takesVideo, sound, context, handlers });
     this.camera = camera ?? null;
@@ -54,6 +54,7 @@ export class Call {
     this.channel.onclose = () => this.#lose('The server ended the conversation.');
     peer.onconnectionstatechange = () => {
       if (peer.connectionState === 'failed') this.#lose('The network dropped.');
+      else if (!this.closed) this.handlers.wavers(peer.connectionState === 'disconnected');
     };
     const stream = await arrived;
     this.sound.srcObject = stream;

@@ -94,6 +94,7 @@ async function start({ withMicrophone }) {
 async function openMicrophone() {
   try {
     microphone = await media.microphone();
+    media.watch(microphone, 'microphone', warn);
     meters.mic = new Meter(context, context.createMediaStreamSource(microphone));
   } catch (error) {
     if (!(error instanceof media.MediaError)) throw error;
@@ -112,7 +113,7 @@ async function connect() {
     camera,
     context,
   };
-  const handlers = { event: take, lost };
+  const handlers = { event: take, lost, wavers };
   const wanted = $('transport').value;
   const kinds = { webrtc: [Call], websocket: [Socket], auto: [Call, Socket] }[wanted];
   let failure = null;
@@ -135,6 +136,10 @@ function begin() {
   const push = $('mode').value === 'push';
   setMuted(push);
   line.send({ type: 'session.update', session: session(push) });
+  sayConnected();
+}
+
+function sayConnected() {
   say(`Connected over ${line.name}${microphone ? '' : ', without a microphone'}`, 'live');
 }
 
@@ -163,6 +168,13 @@ function lost(reason) {
   const last = $('alert').hidden ? '' : `${$('alert').textContent} `;
   warn(`${last}${reason} Press “Start talking” to begin a new conversation.`);
   show();
+}
+
+// The network is away, and may come back before the line is lost.
+function wavers(away) {
+  if (!line) return;
+  if (away) say('The network is away; waiting for it …', 'wait');
+  else if ($('status').dataset.state === 'wait') sayConnected();
 }
 
 // --- events -------------------------------------------------------------------------------------
@@ -253,6 +265,7 @@ async function toggleCamera() {
   } else {
     try {
       camera = await media.camera();
+      media.watch(camera, 'camera', warn);
     } catch (error) {
       warn(error.message);
     }
@@ -344,6 +357,8 @@ for (const [kind, act] of [['keydown', press], ['keyup', release]]) {
   });
 }
 window.addEventListener('pagehide', stop);
+window.addEventListener('offline', () => wavers(true));
+window.addEventListener('online', () => wavers(false));
 setInterval(showLevels, 40);
 loadModels().catch((error) => {
   warn(error instanceof CallError ? error.message : 'The server cannot be reached.');

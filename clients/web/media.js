@@ -22,15 +22,23 @@ async function ask(constraints, what) {
   }
 }
 
+// Calls `gone` with words for people when a device is unplugged or taken away.
+export function watch(stream, what, gone) {
+  for (const track of stream.getTracks()) {
+    track.addEventListener('ended', () => gone(`The ${what} is gone. Plug it in or allow it again, then start anew.`));
+  }
+}
+
 function reason(error, what) {
+  const meanwhile = what === 'microphone' ? ' You can type meanwhile.' : '';
   switch (error.name) {
     case 'NotAllowedError':
-      return `The ${what} is blocked. Allow it for this page in the address bar, then try again. You can type meanwhile.`;
+      return `The ${what} is blocked. Allow it for this page in the address bar, then try again.${meanwhile}`;
     case 'NotFoundError':
-      return `No ${what} was found. Plug one in and try again. You can type meanwhile.`;
+      return `No ${what} was found. Plug one in and try again.${meanwhile}`;
     case 'NotReadableError':
-      return `The ${what} is in use by another program. Close that and try again. You can type meanwhile.`;
+      return `The ${what} is in use by another program. Close that and try again.${meanwhile}`;
     default:
-      return `The ${what} cannot be used (${error.name}). You can type meanwhile.`;
+      return `The ${what} cannot be used (${error.name}).${meanwhile}`;
   }
 }

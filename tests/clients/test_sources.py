@@ -15,6 +15,7 @@ from clients.python.sources import (
     paced,
     read_recording,
     recording,
+    script,
     write_wav,
 )
 
@@ -117,3 +118,15 @@ def test_a_late_reader_is_caught_up_and_silence_follows():
     frames = on_virtual_time(moments())
     assert [round(moment_s, 3) for _, moment_s in frames] == [0.04, 0.14, 0.14, 0.16, 0.2]
     assert all(set(frame) == {0} for frame, _ in frames[1:])
+
+
+def test_a_script_is_one_recording_with_pauses():
+    said = recording(np.full(2400, 0.5, np.float32))
+    whole = script(0.5, said, 1, said, 0.25)
+    assert len(whole.samples) == 12_000 + 2400 + 24_000 + 2400 + 6000
+    assert whole.speech_end_samples == len(whole.samples) - 6000
+    assert not whole.samples[14_400:38_400].any()
+    assert len(script().samples) == 0
+    for steps, complaint in [((-1,), "a pause of -1"), ((400, 400), "a script of 800 s")]:
+        with pytest.raises(SourceError, match=complaint):
+            script(*steps)

@@ -73,6 +73,8 @@ export class RealtimeClient extends Emitter<ClientEvents> {
   private token: string | null = null;
   private seen = 0; // number of the newest event
   private tries = 0;
+  private responding = false;
+  private goneIsTold = false;
   private fatal: ErrorDetails | null = null;
   private retryTimer: unknown;
   private pingTimer: unknown;
@@ -117,7 +119,7 @@ export class RealtimeClient extends Emitter<ClientEvents> {
 
   // Breaks the reply off that is being said; `playedMs` is how much of it was heard.
   interrupt(itemId: string, playedMs: number): void {
-    this.send({ type: 'response.cancel' });
+    if (this.responding) this.send({ type: 'response.cancel' });
     this.send({
       type: 'conversation.item.truncate',
       item_id: itemId,
@@ -197,6 +199,12 @@ export class RealtimeClient extends Emitter<ClientEvents> {
       case 'session.updated':
         this.session = event.session;
         break;
+      case 'response.created':
+        this.responding = true;
+        break;
+      case 'response.done':
+        this.responding = false;
+        break;
       case 'x_resumed':
         this.outgoing.resend(event.received);
         this.up('resumed');
@@ -224,8 +232,16 @@ export class RealtimeClient extends Emitter<ClientEvents> {
   private begin(event: ServerEventOf<'session.created'>): void {
     this.session = event.session;
     this.token = event.x_resume?.token ?? null;
-    // Whatever waits was meant for the conversation before, unless this is the first.
-    if (!this.opened) this.outgoing.begin();
+    this.responding = false;
+    if (!this.opened) {
+      // Not the first: whatever waits was meant for the one before.
+      if (!this.goneIsTold) {
+        const message = 'The server does not offer to resume. A new conversation begins.';
+        this.emit('x_resync', { type: 'x_resync', event_id: '', code: 'conversation_gone', message });
+      }
+      this.outgoing.begin();
+    }
+    this.goneIsTold = false;
     if (this.options.session) {
       this.outgoing.pushFirst(JSON.stringify({ type: 'session.update', session: { type: 'realtime', ...this.options.session } }));
     }
@@ -236,6 +252,7 @@ export class RealtimeClient extends Emitter<ClientEvents> {
 
   private resync(event: ServerEventOf<'x_resync'>): void {
     if (event.code === 'conversation_gone') {
+      this.goneIsTold = true;
       this.token = null; // `session.created` follows
       this.seen = 0;
       return;

@@ -8,7 +8,6 @@ export interface Socket {
   // React Native's never changes: there only the server can say what has arrived.
   readonly bufferedAmount?: number;
   readonly readyState: number;
-  onopen: ((event: never) => void) | null;
   onmessage: ((event: { data: unknown }) => void) | null;
   onerror: ((event: never) => void) | null;
   onclose: ((event: { code: number; reason: string }) => void) | null;
@@ -30,6 +29,7 @@ export interface LineHandlers {
 export class Line {
   private readonly socket: Socket;
   private timer: unknown;
+  private deadMs: number | null = null;
   private over = false;
 
   // The first frame has to come within `connectMs`; then none may be more than `deadMs` behind another,
@@ -42,7 +42,6 @@ export class Line {
     private readonly handlers: LineHandlers,
   ) {
     this.socket = new SocketOf(url, protocols);
-    this.socket.onopen = null;
     this.socket.onmessage = ({ data }) => this.take(String(data));
     this.socket.onerror = () => {}; // `close` follows, and says as much
     this.socket.onclose = ({ code, reason }) => this.end(`closed by the other side (${code}${reason && `: ${reason}`})`);
@@ -73,8 +72,6 @@ export class Line {
     clearTimeout(this.timer);
     this.socket.close(DONE);
   }
-
-  private deadMs: number | null = null;
 
   private take(text: string): void {
     if (this.over) return;

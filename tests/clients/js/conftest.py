@@ -11,7 +11,7 @@ from tests.clients.js.npm import installed
 from tests.server.conftest import serving
 
 # Room for a few turns and the description of a tool, and speech that is long enough to be cut.
-ROOMY = {"threads": 1, "max_speech_s": 2.0, "context_tokens": 2048, "max_conversations": 4}
+ROOMY = {"threads": 1, "max_speech_s": 2.0, "context_tokens": 4096, "max_conversations": 4}
 
 
 @pytest.fixture(scope="session")

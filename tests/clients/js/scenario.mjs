@@ -3,6 +3,7 @@
 
 export const RESULT = '18 degrees';
 const SHORT = 24;
+const LONG = 1500; // not over before it is spoken into
 
 // kit: the module; voice: { speak(), hush(), heard() }, { bargeIn() } where a reply can be spoken into,
 // and the events by which the transport shows that a reply is heard and that it is cut.
@@ -62,7 +63,7 @@ export async function converse({ kit, transport, model, voice }) {
   // A long reply, broken off: by voice where the voice is ours to time, else by the kit's own word.
   const long = events.length;
   session.transport.sendMessage('Go on.', {}, { triggerResponse: false });
-  session.transport.requestResponse({ max_output_tokens: 400 });
+  session.transport.requestResponse({ max_output_tokens: LONG });
   const { event: broken } = await until('response.created', long);
   const sound = await until(voice.soundEvent, long);
   if (voice.bargeIn) {

@@ -125,6 +125,18 @@ async def test_a_dropped_line_is_said(tmp_path, voice):
         assert "begin a new conversation" in await tab.run(ALERT)
 
 
+async def test_a_network_that_goes_away_and_comes_back_is_said(tmp_path, voice):
+    async with serving() as (_, url), browsing(url, tmp_path, microphone=voice) as tab:
+        await tab.run(choose("transport", "websocket"))
+        await tab.run(click("start"))
+        await tab.until(f"{STATUS}.startsWith('Connected')")
+        await tab.command("Network.enable")
+        for offline, said in [(True, "The network is away"), (False, "Connected over WebSocket")]:
+            conditions = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+            await tab.command("Network.emulateNetworkConditions", offline=offline, **conditions)
+            await tab.until(f"{STATUS}.startsWith('{said}')")
+
+
 async def test_everything_that_can_be_used_has_a_name(tmp_path, voice):
     async with serving() as (_, url), browsing(url, tmp_path, microphone=voice) as tab:
         tree = await tab.command("Accessibility.getFullAXTree")
