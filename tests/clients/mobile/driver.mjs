@@ -7,6 +7,7 @@ import { RealtimeClient } from '../../../clients/mobile/dist/index.js';
 
 const WebSocket = createRequire(new URL('../../../clients/mobile/package.json', import.meta.url))('ws');
 const tell = (on, what) => console.log(JSON.stringify({ on, ...what }));
+const lines = createInterface({ input: process.stdin });
 let client;
 
 const commands = {
@@ -31,11 +32,11 @@ const commands = {
   },
   close() {
     client.close();
-    process.stdin.destroy();
+    lines.close();
   },
 };
 
-for await (const line of createInterface({ input: process.stdin })) {
+for await (const line of lines) {
   const command = JSON.parse(line);
   try {
     commands[command.do](command);
