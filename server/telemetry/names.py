@@ -52,6 +52,7 @@ ENDS = (
     "answered",
     "session_expired",
     "session_idle",
+    "session_gone",
     "server_ended",
     "engine_lost",
     "slow_reader",
