@@ -14,6 +14,7 @@ import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.errors import (
+    BadResumeError,
     DrainingError,
     EngineLostError,
     ForbiddenOriginError,
@@ -43,6 +44,7 @@ CLOSE_CODES: dict[type[ServerError], int] = {
     UnauthorizedError: 1008,
     ForbiddenOriginError: 1008,
     TakenOverError: 1008,
+    BadResumeError: 1008,
     TooFastError: 1013,
     EngineLostError: 1011,
     NotReadyError: 1013,
