@@ -18,6 +18,7 @@ from server.doors import split
 from server.errors import ServerError
 from server.gateway import Gateway
 from server.realtime import realtime
+from server.telemetry import ops
 from server.telemetry import routes as telemetry
 from server.webrtc import routes as webrtc
 
@@ -97,6 +98,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     *completions.ROUTES,
     *webrtc.ROUTES,
     *telemetry.ROUTES,
+    *ops.ROUTES,
     *page.ROUTES,
 )
 

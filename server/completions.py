@@ -152,11 +152,10 @@ async def _conversation(
                 await _open(gateway, name, asked, messages)
             watch.opened(name)
             watch.ends("client_left")  # what else is said before the answer's end says it first
-            for item in items:
-                await gateway.engine.send(to_engine(item, name))
-            start = _start(asked)
-            watch.commanded(start)
-            await gateway.engine.send(to_engine(start, name))
+            commands: tuple[said.Command, ...] = (*items, _start(asked))
+            for command in commands:
+                watch.commanded(command)
+                await gateway.engine.send(to_engine(command, name))
             yield messages
         finally:
             watch.closed()
@@ -241,7 +240,7 @@ async def _stream(
         if answer.done.status == "failed":
             yield _sse({"error": _failure(answer.done)})
     except ServerError as error:
-        logger.info("an answer broke off: %s", error)
+        logger.info("an answer broke off: %s", error.code)
         yield _sse(error.body())
     yield b"data: [DONE]\n\n"
 

@@ -22,6 +22,9 @@ def new_engine(settings: Settings, progress: Progress | None = None) -> EngineCl
         max_speech_s=settings.max_speech_s,
         first_packet_target_s=settings.first_packet_target_s,
         seed=settings.seed,
+        log_level=settings.log_level,
+        log_format=settings.log_format,
+        log_content=settings.log_content,
     )
     client = ClientSettings(
         start_timeout_s=settings.engine_start_timeout_s, max_deaths=settings.engine_max_deaths

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from server.doors import NOBODY, Doors, Visitor
+from server.auth import ApiKeys
+from server.doors import NOBODY, Doors, Visitor, split
 from server.draining import Draining
 from server.errors import FullError, NotReadyError, UnknownModelError
 from server.held import HeldConversations
@@ -21,6 +22,7 @@ from server.telemetry.telemetry import Telemetry
 from server.webrtc.registry import Calls
 from streaming.engine.client import EngineClient
 from streaming.engine.messages import EngineReady
+from streaming.logs import CONVERSATION
 
 logger = logging.getLogger("omnilive.gateway")
 
@@ -40,11 +42,13 @@ class Gateway:
     calls: Calls = field(init=False)
     telemetry: Telemetry = field(init=False)
     held: HeldConversations = field(default_factory=HeldConversations)
+    admins: ApiKeys = field(init=False)
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.telemetry = Telemetry(self.settings, self.engine)
         self.doors = Doors(self.settings)
+        self.admins = ApiKeys(split(self.settings.admin_key))
         self.calls = Calls(self.settings)
         self._empty.set()
 
@@ -90,6 +94,9 @@ class Gateway:
         """Takes a seat for one conversation and gives its id."""
         conversation_id = f"conv_{uuid4().hex}"
         self.conversations.add(conversation_id)
+        # Each connection is a task with a context of its own, as are all that come of it: what is
+        # logged in them from now on is this conversation's.
+        CONVERSATION.set(conversation_id)
         self._empty.clear()
         try:
             with self.doors.seat(visitor):

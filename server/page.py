@@ -6,6 +6,7 @@ Knows files, their types and the headers that keep a page to itself. Does not kn
 from __future__ import annotations
 
 import mimetypes
+from collections.abc import Mapping
 from importlib.resources import files
 
 from starlette.exceptions import HTTPException
@@ -27,22 +28,30 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 
-# Few and small: read once, and nothing but them can be asked for.
-FILES = {
-    entry.name: entry.read_bytes()
-    for entry in (files("clients") / "web").iterdir()
-    if entry.name.endswith(SUFFIXES)
-}
+
+def read_files(folder: str) -> dict[str, bytes]:
+    """Returns the files of a page in `clients`, by name.
+
+    They are few and small: read once, and nothing but them can be asked for.
+    """
+    return {
+        entry.name: entry.read_bytes()
+        for entry in (files("clients") / folder).iterdir()
+        if entry.name.endswith(SUFFIXES)
+    }
+
+
+FILES = read_files("web")
 
 
 async def page(request: Request) -> Response:
     """`GET /`: the page."""
-    return _file("index.html")
+    return file_response(FILES, "index.html", HEADERS)
 
 
 async def page_file(request: Request) -> Response:
     """`GET /web/{name}`: one of its files."""
-    return _file(request.path_params["name"])
+    return file_response(FILES, request.path_params["name"], HEADERS)
 
 
 ROUTES: tuple[BaseRoute, ...] = (
@@ -51,9 +60,10 @@ ROUTES: tuple[BaseRoute, ...] = (
 )
 
 
-def _file(name: str) -> Response:
-    content = FILES.get(name)
+def file_response(pages: Mapping[str, bytes], name: str, headers: Mapping[str, str]) -> Response:
+    """Returns one of a page's files; 404 if there is none of that name."""
+    content = pages.get(name)
     if content is None:
         raise HTTPException(404, "no such file")
     kind = mimetypes.types_map[name[name.rindex(".") :]]
-    return Response(content, headers=HEADERS, media_type=kind)
+    return Response(content, headers=dict(headers), media_type=kind)

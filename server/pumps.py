@@ -122,4 +122,4 @@ async def hang_up(
     except TimeoutError:
         abort_connection(websocket.scope)
     except (WebSocketDisconnect, RuntimeError):
-        logger.info("the client left before it could be told: %s", error)
+        logger.info("the client left before it could be told: %s", error.code)

@@ -46,7 +46,7 @@ async def realtime(websocket: WebSocket) -> None:
         else:
             await _serve(websocket, gateway, outbox, watch)
     except ServerError as error:
-        logger.info("hanging up: %s", error)
+        logger.info("hanging up: %s", error.code)
         await pumps.hang_up(websocket, outbox, error, settings.send_timeout_s)
     except Exception:  # a fault of ours: it ends this connection, is logged, and is reported
         logger.exception("a connection failed")
@@ -88,7 +88,7 @@ async def _serve(
             await _pump(websocket, conversation, outbox, lifetime, timeout_s)
         except* WebSocketDisconnect:
             watch.ends("client_left")
-            logger.info("%s: the client left", conversation_id)
+            logger.info("the client left")
         except* ServerError as errors:
             # Several may come at once; any of them says why this conversation is over.
             first = errors.exceptions[0]

@@ -28,6 +28,7 @@ from server.lifetime import Lifetime
 from server.sessions import new_session
 from server.settings import Settings
 from server.telemetry.watch import ConversationWatch
+from streaming.logs import CONVERSATION
 from streaming.protocol import resumption
 from streaming.protocol.resumption import Event
 
@@ -62,6 +63,7 @@ async def serve(websocket: WebSocket, gateway: Gateway, watch: ConversationWatch
         held = None if token is None else gateway.held.find(token, visitor.identity.owner)
         if held is not None:
             gateway.doors.count_opening(visitor)
+            CONVERSATION.set(held.conversation.conversation_id)  # of what this socket logs
     if held is not None:
         if after > held.feed.log.last:
             raise BadResumeError(f"x_after={after}: the newest event is {held.feed.log.last}")

@@ -67,11 +67,11 @@ async def running_server(settings: Settings, progress: Progress) -> AsyncIterato
     """Listens at once, loads the engine meanwhile, and yields when conversations can be had.
 
     Raises:
-        SettingsError: An address cannot be listened on.
+        SettingsError: An address cannot be listened on, or something that is asked for not be had.
         EngineGoneError: The engine did not become ready; says why.
     """
-    listener, metrics_listener = _listeners(settings)
     gateway = Gateway(settings=settings, engine=new_engine(settings, progress))
+    listener, metrics_listener = _listeners(settings)
     async with _metrics_served(gateway, metrics_listener), gateway.telemetry.measuring():
         server = uvicorn_server(create_app(gateway), settings)
         listening = asyncio.create_task(server.serve(sockets=[listener]), name="listen")

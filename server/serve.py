@@ -6,7 +6,6 @@ Knows the terminal and signals. What runs is `running.py`.
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 
 import typer
@@ -15,6 +14,7 @@ from server.errors import ServerError
 from server.options import takes_settings
 from server.running import Running, running_server
 from server.settings import Settings
+from streaming import logs
 from streaming.engine.messages import EngineLoading
 from streaming.errors import StreamingError
 
@@ -47,11 +47,7 @@ def serve(settings: Settings) -> None:
 
 def start_logging(settings: Settings) -> None:
     """Sends the logs of this process to standard error."""
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    if settings.log_level == "info":
-        logging.getLogger("aioice").setLevel("WARNING")  # it tells of each path that it tries
+    logs.start_logging(settings.log_level, settings.log_format, content=settings.log_content)
 
 
 class ProgressLines:

@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level that is logged"
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="form of a log line; json: one object each"
+    )
+    log_content: bool = Field(
+        False, description="log what is said and written too, and what exceptions quote of it"
+    )
 
     metrics_port: int | None = Field(
         None,
@@ -57,6 +63,15 @@ class Settings(BaseSettings):
     )
     metrics_host: str | None = Field(
         None, min_length=1, description="address of that port; none: the server's own"
+    )
+
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://.+",
+        description="where traces go, as http://HOST:4318/v1/traces (OTLP); none: nowhere",
+    )
+    trace_sample_ratio: float = Field(
+        1.0, ge=0, le=1, description="share of the conversations that are traced"
     )
 
     # how much of everything
@@ -112,6 +127,10 @@ class Settings(BaseSettings):
         None,
         description="keys that are let in, with commas, each as it is or as sha256:HEX; "
         "none: everybody is",
+    )
+    admin_key: str | None = Field(
+        None,
+        description="key of the operator page at /ops, as it is or as sha256:HEX; none: no page",
     )
     allowed_origins: str | None = Field(
         None,

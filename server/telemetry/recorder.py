@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from prometheus_client import Histogram
-
 from server.errors import ServerError
 from server.telemetry import names
+from server.telemetry.journal import Journal
 from server.telemetry.metrics import Metrics
 from server.telemetry.names import Transport, TurnDetection
 from server.telemetry.reply_watch import ReplyReport
+from server.telemetry.tracing import Trace, Tracing
 from streaming.engine.messages import EngineReady
 
 if TYPE_CHECKING:
@@ -27,17 +27,29 @@ class Recorder:
 
     Args:
         metrics: of the gateway.
+        journal: of what was lately.
+        tracing: of conversations and turns.
         engine: the engine that is there, or was.
     """
 
-    def __init__(self, metrics: Metrics, engine: Callable[[], EngineReady]) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        journal: Journal,
+        tracing: Tracing,
+        engine: Callable[[], EngineReady],
+    ) -> None:
         self.engine = engine
         self._metrics = metrics
+        self._journal = journal
+        self.tracing = tracing
 
     def opened(self, watch: ConversationWatch) -> None:
         """A session has begun."""
         self._metrics.sessions.begun.labels(watch.transport).inc()
         self._metrics.sessions.active.labels(watch.transport).inc()
+        self._journal.opened(watch)
+        self.tracing.opened(watch)
 
     def closed(self, watch: ConversationWatch, reason: str, lasted_s: float) -> None:
         """A session is over; the reason is a code of `server.errors`, or a word of ours."""
@@ -45,6 +57,8 @@ class Recorder:
         sessions.active.labels(watch.transport).dec()
         sessions.ended.labels(watch.transport, names.end(reason)).inc()
         sessions.duration.labels(watch.transport).observe(lasted_s)
+        self._journal.closed(watch)
+        self.tracing.closed(watch, names.end(reason))
 
     @contextmanager
     def door(self, transport: Transport) -> Iterator[None]:
@@ -63,6 +77,7 @@ class Recorder:
         turns.turns.labels(transport, detection).inc()
         if delay_s is not None:
             turns.endpoint_delay.labels(detection).observe(delay_s)
+        self._journal.figure("endpoint_delay", delay_s)
 
     def barged_in(self, transport: Transport) -> None:
         """Somebody has spoken into a reply."""
@@ -71,6 +86,7 @@ class Recorder:
     def silenced(self, transport: Transport, late_s: float) -> None:
         """The reply was silent `late_s` after the onset of speech into it."""
         self._metrics.turns.barge_in.labels(transport).observe(late_s)
+        self._journal.figure("barge_in", late_s)
 
     def interrupted_falsely(self, transport: Transport, reason: str) -> None:
         """What had interrupted a reply was no turn."""
@@ -78,34 +94,34 @@ class Recorder:
 
     def reply_ended(self, report: ReplyReport) -> None:
         """A reply is over."""
-        transport, felt = report.transport, self._metrics.felt
-        self._count(report)
+        self._journal.reply_ended(report)
+        trace = self.tracing.reply_ended(report)
+        self._count(report, trace)
         if report.ttfa_s is None or report.turn_detection is None:
             return
-        felt.ttfa.labels(transport, report.turn_detection).observe(report.ttfa_s)
+        transport, felt = report.transport, self._metrics.felt
+        felt.ttfa.labels(transport, report.turn_detection).observe(report.ttfa_s, trace)
         for stage, part_s in report.stages.items():
-            felt.stage.labels(stage, transport).observe(part_s)
+            felt.stage.labels(stage, transport).observe(part_s, trace)
 
-    def _count(self, report: ReplyReport) -> None:
+    def _count(self, report: ReplyReport, trace: Trace | None) -> None:
         transport, replies = report.transport, self._metrics.replies
         replies.replies.labels(report.status, transport).inc()
         replies.cached_tokens.inc(report.usage.cached_tokens)
         replies.speech_s.inc(report.sound_s)
-        _observe(replies.first_token.labels(transport), report.first_text_s)
-        _observe(replies.first_packet.labels(transport), report.first_packet_s)
-        _observe(replies.queue_wait, report.queue_wait_s)
-        _observe(self._metrics.turns.cancel, report.cancel_s)
-        if report.status not in ("completed", "incomplete"):
-            return
-        _observe(replies.whole.labels(transport), report.whole_s)
-        if report.sound_s > 0:
-            replies.duration.labels(transport).observe(report.sound_s)
-            if report.making_s is not None:
-                replies.rtf.labels(transport).observe(report.making_s / report.sound_s)
-            if transport in names.SPOKEN:
-                replies.underrun.labels(transport).observe(report.underrun_s)
-
-
-def _observe(histogram: Histogram, value: float | None) -> None:
-    if value is not None:
-        histogram.observe(value)
+        figures = [
+            (replies.first_token.labels(transport), report.first_text_s),
+            (replies.first_packet.labels(transport), report.first_packet_s),
+            (replies.queue_wait, report.queue_wait_s),
+            (self._metrics.turns.cancel, report.cancel_s),
+        ]
+        if report.status in ("completed", "incomplete"):
+            figures.append((replies.whole.labels(transport), report.whole_s))
+            if report.sound_s > 0:
+                figures.append((replies.duration.labels(transport), report.sound_s))
+                figures.append((replies.rtf.labels(transport), report.rtf))
+                if transport in names.SPOKEN:
+                    figures.append((replies.underrun.labels(transport), report.underrun_s))
+        for histogram, value in figures:
+            if value is not None:
+                histogram.observe(value, trace)

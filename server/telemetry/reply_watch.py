@@ -75,6 +75,21 @@ class ReplyReport:
     underrun_s: float
     cancel_s: float | None
 
+    @property
+    def parts(self) -> dict[str, float]:
+        """Its stages; of a reply to nothing that was said, what is known without them."""
+        if self.stages or self.first_text_s is None:
+            return self.stages
+        parts = {"to_first_text": self.first_text_s}
+        if self.first_packet_s is not None:
+            parts["to_first_sound"] = max(0.0, self.first_packet_s - self.first_text_s)
+        return parts
+
+    @property
+    def rtf(self) -> float | None:
+        """Time that it took in the engine, per time of its sound."""
+        return self.making_s / self.sound_s if self.making_s is not None and self.sound_s else None
+
 
 @dataclass(slots=True)
 class ReplyWatch:

@@ -11,12 +11,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from server.settings import Settings
+from server.telemetry.content_log import ContentLog
 from server.telemetry.engine_load import EngineCollector
 from server.telemetry.exposition import Labelled
+from server.telemetry.journal import Journal
 from server.telemetry.loop_lag import measure_loop_lag
 from server.telemetry.metrics import Metrics
 from server.telemetry.names import Transport
 from server.telemetry.recorder import Recorder
+from server.telemetry.tracing import new_tracing
 from server.telemetry.watch import ConversationWatch
 from streaming.engine.client import EngineClient
 from streaming.engine.messages import EngineReady
@@ -27,23 +30,33 @@ class Telemetry:
 
     Attributes:
         metrics: Everything that is counted here.
+        journal: What was lately, for the operator page.
         recorder: What conversations tell of themselves goes there.
         exposition: The same, and what the engine counts, as Prometheus is given it.
     """
 
     def __init__(self, settings: Settings, engine: EngineClient) -> None:
+        """Takes the settings.
+
+        Raises:
+            SettingsError: They ask for traces, and the packages for that are not there.
+        """
         self.metrics = Metrics()
         self.metrics.sessions.limit.set(settings.max_conversations)
+        self._settings = settings
         self._engine = engine
         self._last: EngineReady | None = None
-        self.recorder = Recorder(self.metrics, self._seen)
+        self.journal = Journal()
+        tracing = new_tracing(settings)
+        self.recorder = Recorder(self.metrics, self.journal, tracing, self._seen)
         collector = EngineCollector(self._ready, lambda: engine.load, lambda: engine.died)
         self.metrics.registry.register(collector)
         self.exposition = Labelled(self.metrics.registry, self.model_id)
 
     def watch(self, transport: Transport) -> ConversationWatch:
         """Returns the clocks of one conversation that somebody asks for."""
-        return ConversationWatch(self.recorder, transport)
+        content = ContentLog(asked_for=self._settings.log_content)
+        return ConversationWatch(self.recorder, transport, content)
 
     def model_id(self) -> str:
         """Returns the model's name, also while its engine is gone; "" before the first is there."""
@@ -60,6 +73,7 @@ class Telemetry:
             lag.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await lag
+            await asyncio.to_thread(self.recorder.tracing.stop)
 
     def _ready(self) -> EngineReady | None:
         self._last = self._engine.ready or self._last

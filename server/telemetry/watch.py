@@ -2,7 +2,7 @@
 
 Knows the moments at which things pass through the gateway, and which of them begin and end what is
 measured (docs/metrics.md). Does not know metrics, traces or pages: a `Recorder` is told what came
-of it. Nothing here holds anything up, and nothing of what is said is kept.
+of it. Nothing here holds anything up.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from functools import partial
 from typing import Any
 
 from server.outbox import Sent
+from server.telemetry import wire
+from server.telemetry.content_log import ContentLog
 from server.telemetry.names import TURN_DETECTIONS, Transport, TurnDetection
 from server.telemetry.player import Player
 from server.telemetry.recorder import Recorder
@@ -23,11 +25,6 @@ from streaming.media.codecs import AUDIBLE, is_silent
 from streaming.media.playout import Frame
 from streaming.protocol.commands import Aside, CancelResponse, Command, StartResponse
 
-Event = dict[str, Any]
-
-# Wire bytes of a second of sound, by format; base64 has four characters for three of them.
-BYTES_PER_S = {"audio/pcm": 48_000, "audio/pcmu": 8_000, "audio/pcma": 8_000}
-BASE64 = 3 / 4
 # Speech shorter than this that interrupts a reply was no turn: a cough, a "mhm".
 SHORT_MS = 300
 
@@ -48,19 +45,23 @@ class ConversationWatch:
     Attributes:
         arrived_s: When that of the client arrived which is taken now.
         turns: Spoken turns so far.
+        last_ttfa_s: What the caller felt of the last one that was answered aloud.
     """
 
     def __init__(
         self,
         recorder: Recorder,
         transport: Transport,
+        content: ContentLog,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.transport = transport
         self.conversation_id = ""
         self.arrived_s = clock()
         self.turns = 0
+        self.last_ttfa_s: float | None = None
         self._recorder = recorder
+        self._content = content
         self._clock = clock
         self._hz = 0
         self._opened_s: float | None = None
@@ -74,7 +75,7 @@ class ConversationWatch:
         self._playing: str | None = None  # of a loudspeaker of ours
         self._last_sound_s: float | None = None
         self._silencing: BargeIn | None = None  # until the loudspeaker's next silence
-        self._formats: dict[str, float] = {}
+        self._bytes_per_s: dict[str, int] = {}
 
     # --- the session ------------------------------------------------------------------------------
 
@@ -106,7 +107,7 @@ class ConversationWatch:
     @property
     def state(self) -> str:
         """What goes on: `answering`, `speaking` (what was made is heard) or `listening`."""
-        if any(reply.is_made for reply in self._replies.values()):
+        if any(reply.is_made for reply in list(self._replies.values())):
             return "answering"
         return "speaking" if self._sounds() else "listening"
 
@@ -119,7 +120,7 @@ class ConversationWatch:
     def speech_started(self, onset_s: float) -> None:
         """Speech has opened a turn."""
         self._barge_in = None
-        reply = next((r for r in self._replies.values() if r.is_made), None)
+        reply = next((r for r in list(self._replies.values()) if r.is_made), None)
         sounds = self._sounds()
         if self._interrupts and (reply is not None or sounds):
             was_heard = sounds or (reply is not None and reply.first_sent_s is not None)
@@ -146,6 +147,7 @@ class ConversationWatch:
 
     def commanded(self, command: Command) -> None:
         """The session's command is about to go to the engine."""
+        self._content.commanded(command)
         match command:
             case StartResponse(response_id=name):
                 self._replies[name] = ReplyWatch(name, self._clock(), self._turn)
@@ -160,6 +162,7 @@ class ConversationWatch:
 
     def heard(self, message: engine.Event) -> None:
         """The engine has said something of the conversation."""
+        self._content.heard(message)
         match message:
             case engine.TextDelta() | engine.AudioDelta() | engine.ResponseDone():
                 reply = self._replies.get(message.response_id)
@@ -172,18 +175,16 @@ class ConversationWatch:
 
     # --- what goes to the client ------------------------------------------------------------------
 
-    def noted(self, event: Event) -> Sent | None:
+    def noted(self, event: wire.Event) -> Sent | None:
         """An event is about to be queued; returns what is to be called when it is on its way."""
         match event["type"]:
-            case "session.created" | "session.updated":
-                self._follow(event["session"]["audio"]["input"]["turn_detection"])
+            case kind if kind in wire.SESSION:
+                self._follow(wire.detection_of(event))
             case "response.created":
-                response = event["response"]
-                wire = response["audio"]["output"]["format"]["type"]
-                self._formats[response["id"]] = BYTES_PER_S[wire]
-            case "response.output_audio.delta":
+                self._bytes_per_s[event["response"]["id"]] = wire.bytes_per_s(event)
+            case kind if kind in wire.SOUND:
                 name = event["response_id"]
-                sound_s = len(event["delta"]) * BASE64 / self._formats[name]
+                sound_s = wire.sound_s(event, self._bytes_per_s[name])
                 return partial(self._sound_sent, name, sound_s)
             case "response.done":
                 return partial(self.finished, event["response"]["id"])
@@ -219,7 +220,9 @@ class ConversationWatch:
     def finished(self, response_id: str) -> None:
         """The client has been told of the end of a reply."""
         reply = self._replies.get(response_id)
-        if reply is not None:
+        if reply is None:
+            self._bytes_per_s.pop(response_id, None)  # it was cancelled before it was asked for
+        else:
             reply.is_told = True
             self._settle(reply)
 
@@ -232,7 +235,7 @@ class ConversationWatch:
         return self._player is not None and self._player.plays(self._clock())
 
     def _follow(self, detection: dict[str, Any] | None) -> None:
-        self._interrupts = detection is not None and bool(detection["interrupt_response"])
+        self._interrupts = detection is not None and detection.get("interrupt_response", True)
         kind = None if detection is None else detection["type"]
         self._detection = next((name for name in TURN_DETECTIONS if name == kind), "none")
 
@@ -279,12 +282,9 @@ class ConversationWatch:
 
     def _finish(self, response_id: str) -> None:
         reply = self._replies.pop(response_id)
-        self._formats.pop(response_id, None)
-        self._recorder.reply_ended(
-            reply.report(
-                self.conversation_id,
-                self._recorder.engine().model_id,
-                self.transport,
-                self._clock(),
-            )
-        )
+        self._bytes_per_s.pop(response_id, None)
+        model_id, now_s = self._recorder.engine().model_id, self._clock()
+        report = reply.report(self.conversation_id, model_id, self.transport, now_s)
+        if report.ttfa_s is not None:
+            self.last_ttfa_s = report.ttfa_s
+        self._recorder.reply_ended(report)

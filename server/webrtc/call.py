@@ -227,9 +227,9 @@ class Call:
         self._outbox.put([CameraError(message).event()])
 
     async def _end(self, end: ServerError | None) -> None:
-        # As text: a log record that is kept would keep the whole call by the error's frames.
-        logger.info("%s: ends: %s", self.call_id, str(end))
-        self._watch.ends(ServerError.code if end is None else end.code)
+        reason = ServerError.code if end is None else end.code
+        logger.info("%s: ends: %s", self.call_id, reason)
+        self._watch.ends(reason)
         try:
             await self._look()
             if not isinstance(end, CallLostError):

@@ -115,7 +115,7 @@ class Microphone:
         try:
             return self._decoder.decode(piece.payload)
         except CodecError as error:
-            logger.debug("a packet became silence: %s", error)
+            logger.debug("a packet became silence", exc_info=error)
             return bytes(packet_ticks(piece.payload) * BYTES_PER_TICK)
 
 

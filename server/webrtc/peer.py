@@ -68,7 +68,7 @@ class Peer:
             self._wire(sender, takes_video=takes_video)
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except Exception as error:  # what the peer's text does to aiortc is the peer's mistake
-            logger.info("an offer could not be answered: %r", error)
+            logger.info("an offer could not be answered", exc_info=error)
             raise OfferError(f"the offer cannot be answered: {error}", "sdp") from None
         return self._ice.announced(self._connection.localDescription.sdp)
 

@@ -64,6 +64,7 @@ class EngineClient:
         self._link: EngineLink | None = None
         self._queues: dict[str, asyncio.Queue[Event]] = {}
         self._deaths = 0
+        self._logged = ""
         self._changed = asyncio.Condition()
         self._keeping: asyncio.Task[None] | None = None
 
@@ -178,8 +179,8 @@ class EngineClient:
 
     async def _route(self, message: Event) -> None:
         match message:
-            case EngineLoading(stage=stage, fraction=fraction):
-                logger.info("engine: %s%s", stage, "" if fraction is None else f" {fraction:.0%}")
+            case EngineLoading():
+                self._log(message)
                 if self._progress is not None:
                     self._progress(message)
             case EngineReady():
@@ -191,11 +192,18 @@ class EngineClient:
                 self._deaths = self._settings.max_deaths - 1
                 raise EngineGoneError(reason)
             case EngineFault(conversation_id=None):
-                logger.error("engine fault %s: %s", message.code, message.message)
+                logger.error("engine fault: %s", message.code)
             case EngineFault(conversation_id=str(name)):
                 self._deliver(name, message)
             case OfConversation(conversation_id=name):
                 self._deliver(name, message)
+
+    def _log(self, step: EngineLoading) -> None:
+        """Logs that a stage of the start has begun, or is a quarter further."""
+        share = "" if step.fraction is None else f" {int(step.fraction * 4) * 25}%"
+        if (line := step.stage + share) != self._logged:
+            logger.info("engine: %s", line)
+            self._logged = line
 
     def _deliver(self, name: str, message: Event) -> None:
         queue = self._queues.get(name)

@@ -49,6 +49,7 @@ from streaming.engine.speaking import Speaker
 from streaming.engine.template import Template
 from streaming.engine.transcribing import Transcriber
 from streaming.errors import ConversationError
+from streaming.logs import of_conversation
 
 logger = logging.getLogger("omnilive.engine")
 
@@ -177,7 +178,7 @@ class Engine:
             if len(conversations) == 1:
                 self._fail(conversations[0], batch.stage, error)
                 return
-            logger.warning("%s failed in a batch; one by one: %s", batch.stage.name, error)
+            logger.warning("%s failed in a batch; one by one", batch.stage.name, exc_info=error)
             for name in batch.conversation_ids:
                 self._run(Batch(stage=batch.stage, conversation_ids=(name,)))
             return
@@ -222,7 +223,8 @@ class Engine:
             code = error.code
         else:
             code = "internal_error"
-            logger.error("%s of %s failed", stage.name, name, exc_info=error)
+            with of_conversation(name):
+                logger.error("%s failed", stage.name, exc_info=error)
             # Nobody knows what was half done: all of it is prefilled again when it is needed.
             self._memory.reset(conversation.slot)
             conversation.last_hidden = None

@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
+
+from streaming.logs import LogFormat
 
 DType = Literal["auto", "float32", "bfloat16"]
 
@@ -30,6 +32,9 @@ class EngineSettings:
     max_speech_s: float = 120.0
     first_packet_target_s: float = 0.3
     seed: int = 0
+    log_level: str = "info"
+    log_format: LogFormat = "text"
+    log_content: bool = False
 
     def flags(self) -> list[str]:
         """Returns the command line that `from_flags` reads back to an equal value."""
@@ -37,8 +42,8 @@ class EngineSettings:
         return [
             text
             for name, value in given
-            if value is not None
-            for text in (f"--{name.replace('_', '-')}", str(value))
+            if value is not None and value is not False
+            for text in _flag(name, value)
         ]
 
     @classmethod
@@ -56,6 +61,9 @@ class EngineSettings:
             "--first-packet-target-s", type=float, default=default.first_packet_target_s
         )
         parser.add_argument("--seed", type=int, default=default.seed, help="of sampling and noise")
+        parser.add_argument("--log-level", default=default.log_level, help="least that is logged")
+        parser.add_argument("--log-format", default=default.log_format, choices=get_args(LogFormat))
+        parser.add_argument("--log-content", action="store_true", help="log what is said too")
 
     @classmethod
     def from_namespace(cls, namespace: argparse.Namespace) -> Self:
@@ -68,6 +76,11 @@ class EngineSettings:
         parser = argparse.ArgumentParser()
         cls.add_arguments(parser)
         return cls.from_namespace(parser.parse_args(flags))
+
+
+def _flag(name: str, value: Any) -> tuple[str, ...]:
+    flag = f"--{name.replace('_', '-')}"
+    return (flag,) if value is True else (flag, str(value))
 
 
 @dataclass(frozen=True, kw_only=True)

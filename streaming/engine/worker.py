@@ -30,6 +30,7 @@ from streaming.engine.settings import EngineSettings
 from streaming.engine.warm_up import warm_up
 from streaming.engine.wire import conversation_of, decode, encode
 from streaming.errors import WireError
+from streaming.logs import of_conversation, start_logging
 
 logger = logging.getLogger("omnilive.engine.worker")
 
@@ -114,7 +115,8 @@ class Worker:
             message = decode(frames)
         except WireError as error:
             name = conversation_of(frames)
-            logger.warning("bad message of conversation %s: %s", name, error)
+            with of_conversation(name or "unknown"):
+                logger.warning("a message that cannot be read", exc_info=error)
             self.send(EngineFault(conversation_id=name, code="bad_message", message=str(error)))
             return
         if isinstance(message, Shutdown):
@@ -133,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     EngineSettings.add_arguments(parser)
     namespace = parser.parse_args(arguments)
     settings = EngineSettings.from_namespace(namespace)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    start_logging(settings.log_level, settings.log_format, content=settings.log_content)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     worker = Worker(namespace.endpoint)

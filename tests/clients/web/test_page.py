@@ -26,9 +26,9 @@ ALERT = "document.getElementById('alert').textContent"
 
 
 @asynccontextmanager
-async def serving(**options):
+async def serving(settings=None, **options):
     """A real listener around a scripted engine; its engine and its address."""
-    settings = load_settings(port=0)
+    settings = load_settings(port=0, **(settings or {}))
     scripted = ScriptedEngine(**options)
     gateway = Gateway(settings=settings, engine=scripted)
     listener = listen(settings)

@@ -1,7 +1,9 @@
 """Reads a gateway's metrics, and a clock that tests turn."""
 
+from server.telemetry.journal import Journal
 from server.telemetry.metrics import Metrics
 from server.telemetry.recorder import Recorder
+from server.telemetry.tracing import NoTracing
 from streaming.engine.messages import EngineReady
 
 READY = EngineReady(
@@ -25,9 +27,10 @@ class Clock:
 class Meters:
     """Metrics with a recorder in front of them."""
 
-    def __init__(self):
+    def __init__(self, tracing=None):
         self.metrics = Metrics()
-        self.recorder = Recorder(self.metrics, lambda: READY)
+        self.journal = Journal(clock=lambda: 1_800_000_000)
+        self.recorder = Recorder(self.metrics, self.journal, tracing or NoTracing(), lambda: READY)
 
     def value(self, name, **labels):
         return value(self.metrics, name, **labels)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from server.telemetry.content_log import ContentLog
 from server.telemetry.names import TTFA_STAGES
 from server.telemetry.player import Player
 from server.telemetry.watch import ConversationWatch
@@ -43,9 +44,11 @@ def start(name="r"):
 class Talk:
     """A watch, its clock and its metrics."""
 
-    def __init__(self, transport="websocket", *, interrupts=True):
-        self.clock, self.meters = Clock(), Meters()
-        self.watch = ConversationWatch(self.meters.recorder, transport, self.clock)
+    def __init__(self, transport="websocket", *, interrupts=True, tracing=None, clock=None):
+        self.clock, self.meters = clock or Clock(), Meters(tracing)
+        self.watch = ConversationWatch(
+            self.meters.recorder, transport, ContentLog(asked_for=False), self.clock
+        )
         detection = {"type": "server_vad", "interrupt_response": interrupts}
         session = {"audio": {"input": {"turn_detection": detection}}}
         self.note({"type": "session.created", "session": session})
@@ -285,6 +288,22 @@ def test_a_loudspeaker_of_ours_is_timed_until_its_last_sound():
     assert talk.value("barge_in_seconds_count", transport="webrtc") == 1
     talk.done("cancelled")
     assert talk.value("responses_total", status="cancelled", transport="webrtc") == 1
+
+
+def test_the_betas_names_are_understood():
+    talk = Talk()
+    talk.note({"type": "session.updated", "session": {"turn_detection": {"type": "server_vad"}}})
+    talk.at(0.5).watch.speech_stopped(100.0, 2_000)
+    talk.watch.commanded(start())
+    talk.note({"type": "response.created", "response": {"id": "r", "output_audio_format": "pcm"}})
+    talk.at(0.7).watch.heard(m.AudioDelta(**REPLY, pcm=tone(0.5)))
+    delta = "A" * (24_000 * 4 // 3)
+    talk.note({"type": "response.audio.delta", "response_id": "r", "delta": delta})
+    talk.at(1.1).watch.speech_started(101.0)  # into the half second that plays
+    talk.done()
+    assert talk.value("barge_ins_total", transport="websocket") == 1
+    felt = {"transport": "websocket", "turn_detection": "server_vad"}
+    assert talk.value("ttfa_seconds_sum", **felt) == pytest.approx(0.7, abs=0.01)
 
 
 def test_a_session_that_ends_gives_up_what_was_under_way():

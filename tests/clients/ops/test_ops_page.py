@@ -1,0 +1,59 @@
+"""The operator page in a real browser: locked, opened, and what it shows."""
+
+import httpx
+import pytest
+
+from tests.clients.web.browser import CHROMIUM, browsing
+from tests.clients.web.test_page import ALERT, STATUS, serving
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here"),
+]
+
+KEY = "an operator's key"
+QUESTION = {
+    "model": "scripted",
+    "messages": [{"role": "user", "content": "hello"}],
+    "modalities": ["text", "audio"],
+    "audio": {"voice": "Ada", "format": "pcm16"},
+}
+BEGUN = "document.getElementById('unlock') !== null && document.readyState === 'complete'"
+
+
+def enter(key):
+    return f"""(() => {{
+        document.getElementById('key').value = "{key}";
+        document.getElementById('unlock').requestSubmit();
+        return true;
+    }})()"""
+
+
+async def test_a_key_opens_the_page_and_it_shows_the_last_reply(tmp_path):
+    async with serving({"admin_key": KEY}) as (_, url):
+        async with httpx.AsyncClient() as http:
+            answer = await http.post(url + "v1/chat/completions", json=QUESTION)
+            assert answer.status_code == 200
+        page = browsing(url + "ops", tmp_path, microphone=None, ready=BEGUN)
+        async with page as tab:
+            assert await tab.run(STATUS) == "Locked"
+            await tab.run(enter("a wrong key of somebody's"))
+            await tab.until(f"{ALERT} === 'That is not the admin key.'")
+            await tab.run(enter(KEY))
+            await tab.until(f"{STATUS} === 'Live'")
+            board = "document.getElementById('board')"
+            assert await tab.run(f"getComputedStyle({board}).display") == "block"
+            await tab.until("document.getElementById('replies').children.length === 1")
+            told = await tab.run("document.getElementById('replies').textContent")
+            assert "completed" in told
+            assert "From asking to the first text" in told  # the bar in words
+            assert await tab.run("document.querySelectorAll('.track span').length") == 2
+            # Nothing is wider than a small window: tables scroll within themselves.
+            await tab.command(
+                "Emulation.setDeviceMetricsOverride",
+                width=360,
+                height=800,
+                deviceScaleFactor=1,
+                mobile=True,
+            )
+            assert await tab.run("document.documentElement.scrollWidth") <= 360
