@@ -27,6 +27,7 @@ from model.thinker import Thinker
 
 _log = logging.getLogger("omnilive.recipes.adapt")
 
+READ_SHARE = 2.0
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -65,6 +66,10 @@ class Student(nn.Module):
     def __init__(self, thinker: Thinker, rank: int = 16, layers: int = 15) -> None:
         super().__init__()
         self.thinker = thinker.requires_grad_(False)
+        self.read = torch.empty(0)  # [B, T, D] what the layers above the deltas were given last
+        stack = thinker.model.layers
+        above = stack[layers].input_layernorm if layers < len(stack) else thinker.model.norm
+        above.register_forward_hook(self._keep)
         self.deltas: dict[str, LowRankLinear] = {}
         for number, layer in enumerate(thinker.model.layers[:layers]):
             for part in ("self_attn", "mlp"):
@@ -90,6 +95,9 @@ class Student(nn.Module):
         )
         return hidden
 
+    def _keep(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        self.read = output
+
     def tensors(self) -> dict[str, Tensor]:
         """The deltas under the names the checkpoint gives them."""
         found = {}
@@ -109,9 +117,14 @@ class Student(nn.Module):
 def distillation_loss(
     student: Student, chat: Chat, lessons: Sequence[Lesson]
 ) -> tuple[Tensor, dict[str, float]]:
-    """KL from what the base model says to the typed question; cross-entropy of transcripts."""
+    """KL from what the base model says to the typed question; cross-entropy of transcripts.
+
+    Behind a heard question the layers above the deltas should find what they find behind a typed
+    one: `apart` is how far they are from it, as a share of its power.
+    """
     rows, starts = chat.rows(lessons)
     hidden = student.hidden(rows)
+    read = student.read
     logits = student.thinker.logits(_reply_states(hidden, starts, lessons)).float().log_softmax(-1)
     wanted = torch.tensor([token for lesson in lessons for token in lesson.reply])
     answers = torch.tensor([not lesson.transcribe for lesson in lessons for _ in lesson.reply])
@@ -123,25 +136,36 @@ def distillation_loss(
         "copy nll": losses[~answers].mean().item(),
         "copy right": right[~answers].mean().item(),
     }
-    asked = [lesson for lesson in lessons if not lesson.transcribe]
-    total = losses[~answers].sum()
-    if asked:
+    places = [i for i, lesson in enumerate(lessons) if not lesson.transcribe]
+    total = losses[~answers].sum() / len(wanted)
+    if places:
+        asked = [lessons[i] for i in places]
+        before = len(chat.closing)
+        found = _reply_states(read[places], [starts[i] for i in places], asked, before)
         with torch.no_grad():
             student.switch(active=False)
             rows, starts = chat.rows(asked, typed=True)
             taught = student.thinker.logits(_reply_states(student.hidden(rows), starts, asked))
             taught = taught.float().log_softmax(-1)
+            typed = _reply_states(student.read, starts, asked, before)
             student.switch(active=True)
         divergence = F.kl_div(logits[answers], taught, reduction="none", log_target=True).sum(-1)
-        total = total + divergence.sum() + 0.3 * losses[answers].sum()
-        parts["divergence"] = divergence.mean().item()
-    return total / len(wanted), parts
+        apart = (found - typed).float().square().mean() / typed.float().square().mean()
+        total = total + (divergence.sum() + 0.3 * losses[answers].sum()) / len(wanted)
+        total = total + READ_SHARE * apart
+        parts |= {"divergence": divergence.mean().item(), "apart": apart.item()}
+    return total, parts
 
 
-def _reply_states(hidden: Tensor, starts: Sequence[int], lessons: Sequence[Lesson]) -> Tensor:
-    """The states that predict the replies, of all lessons one after another: [N, D]."""
+def _reply_states(
+    hidden: Tensor, starts: Sequence[int], lessons: Sequence[Lesson], before: int = 1
+) -> Tensor:
+    """The states that predict the replies, of all lessons one after another: [N, D].
+
+    Each begins `before` places before its reply; the last place before it predicts the first token.
+    """
     pieces = [
-        row[start - 1 : start - 1 + len(lesson.reply)]
+        row[start - before : start - 1 + len(lesson.reply)]
         for row, start, lesson in zip(hidden, starts, lessons, strict=True)
     ]
     return torch.cat(pieces)
