@@ -38,12 +38,10 @@ REFUSALS = (
     "invalid_api_key",
     "origin_not_allowed",
     "rate_limit_exceeded",
-    "too_many_client_secrets",
     "invalid_offer",
     "request_too_large",
     "unsupported_content_type",
     "context_length_exceeded",
-    "engine_lost",
     OTHER,
 )
 # Why a session that was open is not any more.

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from server.clock import unix_s
-from server.doors import key_of
+from server.doors import Visitor, key_of
 from server.errors import UnauthorizedError
 from server.gateway import Gateway
 from server.page import file_response, read_files
@@ -51,6 +51,9 @@ async def state(request: Request) -> Response:
     gateway = _check_on(request)
     key = key_of(request)
     if key is None or gateway.admins.owner_of(key) is None:
+        # Who guesses has no more tries a minute than others have openings.
+        address = request.client.host if request.client else "unknown"
+        gateway.doors.count_opening(Visitor(address=address))
         raise UnauthorizedError("this is for whoever has the admin key; send it as a bearer token")
     return JSONResponse(_state(gateway), headers={"Cache-Control": "no-store"})
 

@@ -46,6 +46,14 @@ async def test_the_state_is_only_for_who_has_the_key(headers):
         assert answer.json()["error"]["code"] == "invalid_api_key"
 
 
+async def test_whoever_guesses_the_key_is_slowed_down():
+    async with calling(admin_key=KEY, max_openings_per_address=2) as rig:
+        wrong = {"Authorization": "Bearer a guess of somebody's"}
+        tries = [(await rig.http.get("/ops/state", headers=wrong)).status_code for _ in range(3)]
+        assert tries == [401, 401, 429]
+        assert (await rig.http.get("/ops/state", headers=ADMIN)).status_code == 200
+
+
 async def test_it_tells_who_is_there_and_how_the_last_turns_went():
     async with calling(speech_s=0.4, admin_key=KEY) as rig:
         rig.engine.load = EngineLoad(
