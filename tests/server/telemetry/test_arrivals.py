@@ -1,8 +1,8 @@
-"""When a sample of the user's speech arrived."""
+"""When a sample of the user's speech was due here."""
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.telemetry.arrivals import KEPT_MS, Arrivals
@@ -36,15 +36,45 @@ def test_sound_that_comes_faster_than_it_is_spoken_is_not_dated_back():
     assert arrivals.moment_s(9_050) == pytest.approx(10.15)
 
 
-@given(st.lists(st.tuples(st.integers(1, 500), st.floats(0.0, 1.0)), min_size=1, max_size=60))
-def test_later_samples_never_came_earlier(pieces):
+def live(*, stalls=(), until_ms=4_000, began_s=10.0):
+    """Pieces of 20 ms at the pace of speech; in a stall (from, to) none is taken, then all are."""
+    arrivals = Arrivals()
+    for end_ms in range(20, until_ms + 1, 20):
+        due_s = began_s + end_ms / 1000
+        held = [to_s for from_s, to_s in stalls if from_s <= due_s < to_s]
+        arrivals.took(end_ms, held[0] if held else due_s)
+    return arrivals
+
+
+def test_what_waited_to_be_taken_was_spoken_before():
+    arrivals = live(stalls=[(12.0, 12.8)])
+    assert arrivals.moment_s(1_900) == pytest.approx(11.9)
+    assert arrivals.moment_s(2_300) == pytest.approx(12.3)  # and not 12.8, when it was taken
+    assert arrivals.moment_s(3_900) == pytest.approx(13.9)
+
+
+def test_sound_that_was_not_sent_for_a_while_is_no_sound_that_waited():
+    arrivals = live(until_ms=2_000)
+    for end_ms in range(2_020, 6_001, 20):  # ten seconds later, as after a mute button
+        arrivals.took(end_ms, 20.0 + end_ms / 1000)
+    assert arrivals.moment_s(5_000) == pytest.approx(25.0)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 500), st.floats(0.0, 1.0)), min_size=1, max_size=20),
+    st.floats(0.0, 1.0),
+)
+def test_no_sample_was_due_after_its_piece_came(pieces, share):
     arrivals, until_ms, at_s = Arrivals(), 0, 0.0
+    came = []
     for length_ms, pause_s in pieces:
         until_ms, at_s = until_ms + length_ms, at_s + pause_s
         arrivals.took(until_ms, at_s)
-    moments = [arrivals.moment_s(ms) for ms in range(max(0, until_ms - KEPT_MS), until_ms + 1, 7)]
-    assert moments == sorted(moments)
-    assert moments[-1] <= at_s
+        came.append((until_ms, at_s))
+    position_ms = max(until_ms - KEPT_MS, round(share * until_ms))
+    at_s = next(at_s for until_ms, at_s in came if until_ms >= position_ms)
+    assert arrivals.moment_s(position_ms) <= at_s
 
 
 def test_what_is_kept_is_bounded():

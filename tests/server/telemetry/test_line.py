@@ -64,9 +64,9 @@ async def test_a_real_call_from_its_connection_to_its_end():
         await rig.until_empty()
         felt = {"transport": "webrtc", "turn_detection": "server_vad"}
         assert value(metrics, "ttfa_seconds_count", **felt) == 1
-        # The detector waits for half a second of silence, and all of it is felt.
-        assert value(metrics, "ttfa_seconds_sum", **felt) > 0.5
-        assert value(metrics, "vad_endpoint_delay_seconds_sum", turn_detection="server_vad") > 0.5
+        # The detector waits for a silence, and all of it is felt.
+        delay_s = value(metrics, "vad_endpoint_delay_seconds_sum", turn_detection="server_vad")
+        assert value(metrics, "ttfa_seconds_sum", **felt) > delay_s > 0
         assert value(metrics, "call_connect_seconds_count") == 1
         assert value(metrics, "rtc_packets_total", direction="in") > 50
         assert value(metrics, "rtc_packets_total", direction="out") > 50
