@@ -5,13 +5,23 @@ Knows which setting is which on the engine's side. Does not start anything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from server.settings import Settings
-from streaming.engine.client import EngineClient, Progress
+from streaming.engine.client import WORKER, EngineClient, Progress
 from streaming.engine.settings import ClientSettings, EngineSettings
 
 
-def new_engine(settings: Settings, progress: Progress | None = None) -> EngineClient:
-    """Returns a client that has not been started; `progress` hears each step of its loading."""
+def new_engine(
+    settings: Settings, progress: Progress | None = None, worker: Sequence[str] = WORKER
+) -> EngineClient:
+    """Returns a client that has not been started.
+
+    Args:
+        settings: Of the gateway.
+        progress: Hears each step of its loading.
+        worker: The command that starts the process; a bench may put another in its place.
+    """
     engine = EngineSettings(
         model=settings.model,
         device=settings.device,
@@ -29,4 +39,4 @@ def new_engine(settings: Settings, progress: Progress | None = None) -> EngineCl
     client = ClientSettings(
         start_timeout_s=settings.engine_start_timeout_s, max_deaths=settings.engine_max_deaths
     )
-    return EngineClient(engine, client, progress=progress)
+    return EngineClient(engine, client, worker=worker, progress=progress)

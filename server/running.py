@@ -22,6 +22,7 @@ from server.gateway import Gateway
 from server.listener import address_of, listen, listen_for_metrics, uvicorn_server
 from server.settings import Settings
 from server.telemetry.routes import create_metrics_app
+from streaming.engine.client import EngineClient
 from streaming.engine.messages import EngineLoading, EngineReady
 
 logger = logging.getLogger("omnilive.server")
@@ -63,14 +64,21 @@ class Running:
 
 
 @asynccontextmanager
-async def running_server(settings: Settings, progress: Progress) -> AsyncIterator[Running]:
+async def running_server(
+    settings: Settings, progress: Progress, engine: EngineClient | None = None
+) -> AsyncIterator[Running]:
     """Listens at once, loads the engine meanwhile, and yields when conversations can be had.
+
+    Args:
+        settings: Of the gateway and its engine.
+        progress: Hears each step of the engine's loading.
+        engine: One that has not been started, in the place of the settings' own.
 
     Raises:
         SettingsError: An address cannot be listened on, or something that is asked for not be had.
         EngineGoneError: The engine did not become ready; says why.
     """
-    gateway = Gateway(settings=settings, engine=new_engine(settings, progress))
+    gateway = Gateway(settings=settings, engine=engine or new_engine(settings, progress))
     listener, metrics_listener = _listeners(settings)
     async with _metrics_served(gateway, metrics_listener), gateway.telemetry.measuring():
         server = uvicorn_server(create_app(gateway), settings)

@@ -78,6 +78,10 @@ class RealtimeClient:
         updated: Event = (await self.expect("session.updated"))["session"]
         return updated
 
+    def abort(self) -> None:
+        """Drops the connection without a word, as a lost network does."""
+        self._connection.transport.abort()
+
 
 @asynccontextmanager
 async def open_conversation(

@@ -19,6 +19,7 @@ from model.omni import DTypeName
 from server.bench.errors import BenchError
 from server.bench.first_audio import first_audio
 from server.bench.growth import growth
+from server.bench.load.cli import SUMMARY, load_command
 from server.bench.machine import Machine, take_cores
 from server.bench.options import DEFAULT_RUNS, BenchOptions
 from server.bench.result import Result
@@ -114,4 +115,5 @@ def _mount(word: str, names: list[str], summary: str) -> None:
 
 for _name, (_, _help) in BENCHES.items():
     _mount(_name, [_name], _help)
-_mount("all", list(BENCHES), "All of them, one after the other.")
+_mount("all", list(BENCHES), "All of the above, one after the other.")
+app.command("load", help=SUMMARY)(load_command)
