@@ -90,6 +90,8 @@ class Caller:
         Raises:
             TurnError: There was none.
         """
+        if spoken_into is not None:
+            spoken_into.interrupts = None  # or each turn would keep all before it
         exchange = self._current = Exchange(line.server_plays, spoken_into)
         saying = line.voice.say(self._random.choice(self._script.utterances))
         await saying.finished.wait()
@@ -97,7 +99,7 @@ class Caller:
             self._end_turn("interrupted", spoken_into, exchange.silenced_after_s(saying))
         exchange.question_sent(saying)
         await self._in_time(exchange.sounding.wait(), ANSWER_LIMIT_S, exchange)
-        if self._random.random() < self._script.barge_ins and await self._cuts_in(exchange):
+        if not self._may_leave and await self._cuts_in(exchange):
             return exchange
         await self._in_time(exchange.answered.wait(), REPLY_LIMIT_S, exchange)
         if exchange.first_sound_s is None:
@@ -116,7 +118,9 @@ class Caller:
         self.tally.begin_turn(now_s)
 
     async def _cuts_in(self, exchange: Exchange) -> bool:
-        """Waits until this caller wants to speak into the reply; tells whether it still plays."""
+        """Decides whether to speak into the reply, and waits until then; it may be over by then."""
+        if self._random.random() >= self._script.barge_ins:
+            return False
         await asyncio.sleep(self._random.uniform(*BARGE_IN_S))
         return not exchange.answered.is_set() or exchange.left_s(self._clock()) > 0
 

@@ -23,6 +23,8 @@ from server.bench.load.step import Target, run_step
 from server.bench.load.usage import listener_pids
 
 START_LIMIT_S = 120
+# Callers a second; and each leaves after its turn.
+AT_ONCE = 50.0
 ECHOED = {"websocket": "websockets", "webrtc": "aiortc"}
 TRANSPORTS = list(ECHOED)
 
@@ -74,7 +76,9 @@ def plain(step):
 async def test_callers_of_every_kind(transport, roomy):
     """Each speaks into its first reply; one vanishes meanwhile, and over a socket one is slow."""
     slow = 0.25 if transport == "websocket" else 0.0
-    options = LoadOptions(turns=1, barge_ins=1.0, vanishing=0.25, slow=slow, transport=transport)
+    options = LoadOptions(
+        turns=1, barge_ins=1.0, vanishing=0.25, slow=slow, transport=transport, rate=AT_ONCE
+    )
     step = await run_step(target(roomy, transport), options, 4)
     turns = plain(step)
     assert len(turns) == (2 if slow else 3)
@@ -94,29 +98,32 @@ async def test_callers_of_every_kind(transport, roomy):
     json.dumps(step.figures(), allow_nan=False)
 
 
-async def test_callers_that_come_at_a_rate_and_leave(roomy):
-    options = LoadOptions(turns=1, barge_ins=0.0, vanishing=0.0, slow=0.0, rate=2.0, processes=2)
-    step = await run_step(target(roomy, "websocket"), options, 3)
-    turns = plain(step)
-    assert {turn.caller for turn in turns} == {0, 1, 2}
-    assert len(step.records) == 3  # nobody said more
-    for turn in turns:
-        assert turn.outcome == "answered"
-        assert turn.speech_s == pytest.approx(Timetable().speech_s)
-        assert turn.speech_rtf > 0.9 * Timetable().rtf * (1 - 1 / Timetable().pieces)
-
-
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_who_is_refused_stays_in_the_denominator(transport, narrow):
-    options = LoadOptions(turns=1, barge_ins=0.0, vanishing=0.0, slow=0.0, transport=transport)
+    """Three come, one seat is there; nobody stays for more than one turn."""
+    options = LoadOptions(
+        turns=1,
+        barge_ins=0.0,
+        vanishing=0.0,
+        slow=0.0,
+        processes=2,
+        rate=AT_ONCE,
+        transport=transport,
+    )
     step = await run_step(target(narrow, transport), options, 3)
     summary = step.summary
-    assert len(summary.counted) == 3
-    outcomes = {turn.outcome for turn in summary.counted if not turn.succeeded}
-    assert outcomes == {"refused"}
-    assert {turn.reason for turn in summary.counted if not turn.succeeded} == {"server_full"}
+    assert {turn.caller for turn in summary.counted} == {0, 1, 2}
+    assert len(step.records) == 3
+    refused = [turn for turn in summary.counted if not turn.succeeded]
+    assert [(turn.outcome, turn.reason) for turn in refused] == [("refused", "server_full")] * 2
     assert summary.figures()["refusals"] == 2
     assert summary.figures()["first_sound"]["p95_s"] is None
+    (answered,) = (turn for turn in summary.counted if turn.succeeded)
+    assert answered.outcome == "answered"
+    assert answered.speech_s == pytest.approx(Timetable().speech_s, rel=0.1)
+    if transport == "websocket":
+        assert answered.speech_s == pytest.approx(Timetable().speech_s)
+        assert answered.speech_rtf > 0.8 * Timetable().rtf
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
