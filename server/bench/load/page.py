@@ -78,7 +78,7 @@ def _by_size(series: Series) -> list[Step]:
 
 
 def _waits(series: Series) -> Plot:
-    def points(percent: float) -> list[tuple[float, float]]:
+    def points(percent: int) -> list[tuple[float, float]]:
         both = [(float(step.callers), step.summary.p(percent)) for step in _by_size(series)]
         return [(callers, wait_s) for callers, wait_s in both if math.isfinite(wait_s)]
 

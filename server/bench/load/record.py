@@ -99,10 +99,10 @@ LATE_S = 0.020
 MOST_LATE_SHARE = 0.02
 
 
-def percentile(values: Sequence[float], percent: float) -> float:
+def percentile(values: Sequence[float], percent: int) -> float:
     """Nearest-rank percentile of at least one value: the least that so many do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+    rank = -(-percent * len(values) // 100)  # rounded up, and in whole numbers
+    return sorted(values)[max(1, rank) - 1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ class Summary:
         """Counted turns that were not answered."""
         return sum(not turn.succeeded for turn in self.counted)
 
-    def p(self, percent: float) -> float:
+    def p(self, percent: int) -> float:
         """A percentile of the waits; infinite when so many failed."""
         return percentile(self.waits_s, percent) if self.counted else math.inf
 

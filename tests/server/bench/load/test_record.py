@@ -23,9 +23,8 @@ def failure(outcome="refused", reason="server_full"):
 def test_a_percentile_is_a_value_that_enough_others_do_not_exceed(values, percent):
     found = percentile(values, percent)
     assert found in values
-    assert sum(value <= found for value in values) >= percent / 100 * len(values)
-    below = [value for value in values if value < found]
-    assert len(below) < percent / 100 * len(values)
+    assert 100 * sum(value <= found for value in values) >= percent * len(values)
+    assert 100 * sum(value < found for value in values) < percent * len(values)
 
 
 def test_a_failure_waits_for_ever():

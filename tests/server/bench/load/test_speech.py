@@ -16,8 +16,10 @@ from streaming.media.opus import OpusDecoder
 
 
 def tone_between(begin_s, end_s, length_s, faint_s=None):
-    samples = np.zeros(int(length_s * SAMPLE_RATE_HZ), np.int16)
-    samples[int(begin_s * SAMPLE_RATE_HZ) : int(end_s * SAMPLE_RATE_HZ)] = 8_000
+    """A square wave of 300 Hz in silence, and maybe one sample that can hardly be heard."""
+    at = np.arange(int(length_s * SAMPLE_RATE_HZ))
+    samples = np.where(at // 40 % 2, -8_000, 8_000).astype(np.int16)
+    samples[(at < begin_s * SAMPLE_RATE_HZ) | (at >= end_s * SAMPLE_RATE_HZ)] = 0
     if faint_s is not None:
         samples[int(faint_s * SAMPLE_RATE_HZ)] = SILENT_PEAK + 1
     return spoken(samples)
