@@ -14,7 +14,7 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
@@ -27,7 +27,7 @@ from server.bench.load.call import calls_url, open_call
 from server.bench.load.caller import Caller
 from server.bench.load.child import keep_to, parents_words, say
 from server.bench.load.echo_caller import EchoCaller, open_socket_echo
-from server.bench.load.line import Opening, Punctuality, open_socket
+from server.bench.load.line import Opening, Punctuality, either, open_socket
 from server.bench.load.orders import CallerOrder, CrowdOrder, CrowdReport
 from server.bench.load.script import Script, Tally
 from server.bench.load.speech import (
@@ -80,17 +80,13 @@ class Crowd:
             started_s=started_s,
             counts_from_s=counts_from_s,
         )
-        lives = [self._begin(caller, script) for caller in order.callers]
-        waiting = asyncio.create_task(end.wait())
-        await asyncio.wait({self._all_counted(), waiting}, return_when="FIRST_COMPLETED")
-        counted()
-        await waiting
-        for life in lives:
-            life.cancel()
-        results = await asyncio.gather(*lives, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+        async with asyncio.TaskGroup() as group:
+            lives = [group.create_task(self._life(caller, script)) for caller in order.callers]
+            await either(self._all_counted(), end.wait())
+            counted()
+            await end.wait()
+            for life in lives:
+                life.cancel()
         for tally in self._tallies:
             tally.close(asyncio.get_running_loop().time())
         return CrowdReport(
@@ -98,25 +94,20 @@ class Crowd:
             lateness=self._punctuality.figures(),
         )
 
-    def _begin(self, caller: CallerOrder, script: Script) -> asyncio.Task[None]:
+    def _life(self, caller: CallerOrder, script: Script) -> Coroutine[Any, Any, None]:
         owed = VANISHING_TURNS if caller.kind == "vanishing" else script.turns
         tally = Tally(caller.number, caller.kind, owed, script)
         self._tallies.append(tally)
         kind = EchoCaller if self._order.is_echo else Caller
         random = Random(f"{self._order.seed} {caller.number}")
         one = kind(tally, script, self._opening(), random)
-        arrives_s = script.started_s + caller.arrives_s
-        return asyncio.create_task(one.live(arrives_s), name=f"caller {caller.number}")
+        return one.live(script.started_s + caller.arrives_s)
 
-    def _all_counted(self) -> asyncio.Task[None]:
-        """Done when no plain caller owes a turn, and of those that leave, no slow one either."""
-
-        async def wait() -> None:
-            for tally in self._tallies:
-                if tally.kind == "plain" or not tally.script.stays:
-                    await tally.paid.wait()
-
-        return asyncio.create_task(wait(), name="counted")
+    async def _all_counted(self) -> None:
+        """Waits until no plain caller owes a turn, and of those that leave, no other either."""
+        for tally in self._tallies:
+            if tally.kind == "plain" or not tally.script.stays:
+                await tally.paid.wait()
 
     def _opening(self) -> Opening:
         """What opens a line for one caller, with a microphone of its own each time."""

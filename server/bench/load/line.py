@@ -173,7 +173,7 @@ async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[N
             task.result()
 
 
-async def either(*works: Coroutine[Any, Any, None]) -> None:
+async def either(*works: Coroutine[Any, Any, object]) -> None:
     """Runs coroutines beside each other; the first to end, or to fail, ends them all."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
