@@ -32,6 +32,8 @@ class Served:
 
     def __init__(self, process):
         self.process = process
+
+    def wait_ready(self):
         self.url = re.search(r"Realtime API +(\S+)", self.told_until("Ctrl-C")).group(1)
         self.http = self.url.replace("ws://", "http://").removesuffix("/v1/realtime")
 
@@ -67,6 +69,13 @@ def served(checkpoint, drain_timeout_s):
             process.kill()
 
 
+@contextmanager
+def ready(checkpoint, drain_timeout_s):
+    with served(checkpoint, drain_timeout_s) as server:
+        server.wait_ready()
+        yield server
+
+
 async def refusals(http):
     """What each door for newcomers answers, by path."""
     question = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}]}
@@ -80,7 +89,7 @@ async def refusals(http):
 
 
 async def test_a_conversation_ends_its_turn_while_newcomers_are_refused(talkative_checkpoint):
-    with served(talkative_checkpoint, LONG_S) as server:
+    with ready(talkative_checkpoint, LONG_S) as server:
         async with open_conversation(server.url) as client, httpx.AsyncClient() as http:
             http.base_url = server.http
             await client.configure(max_output_tokens=4)
@@ -104,7 +113,7 @@ async def test_a_conversation_ends_its_turn_while_newcomers_are_refused(talkativ
 
 
 async def test_whoever_stays_too_long_is_told_and_let_go(talkative_checkpoint):
-    with served(talkative_checkpoint, 0.1) as server:
+    with ready(talkative_checkpoint, 0.1) as server:
         async with bare(server.url) as first, bare(server.url) as second:
             server.drain()
             for socket in (first, second):
@@ -113,12 +122,21 @@ async def test_whoever_stays_too_long_is_told_and_let_go(talkative_checkpoint):
 
 
 async def test_a_second_signal_ends_it_at_once(talkative_checkpoint):
-    with served(talkative_checkpoint, LONG_S) as server:
+    with ready(talkative_checkpoint, LONG_S) as server:
         async with bare(server.url) as socket:
             server.drain()
             server.process.send_signal(signal.SIGTERM)
             await is_told_of_the_end(socket)
         assert "stopped" in server.end()
+
+
+def test_while_it_loads_there_is_nothing_to_drain(talkative_checkpoint):
+    with served(talkative_checkpoint, LONG_S) as server:
+        server.told_until("loading: ")
+        server.process.send_signal(signal.SIGTERM)
+        rest = server.end()
+        assert "stopped" in rest
+        assert "draining" not in rest
 
 
 async def test_a_call_goes_on_and_is_told_at_the_end():

@@ -29,4 +29,7 @@
   valueFrom:
     secretKeyRef: {name: {{ include "omnilive.secret" . }}, key: turn-secret}
 {{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
