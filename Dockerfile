@@ -24,8 +24,10 @@ USER 10001:10001
 
 # The wheels of torch bring CUDA's libraries with them: the base need not have them.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Extras of pyproject.toml with commas, as tracing.
+ARG EXTRA=
 COPY --chown=10001:10001 . .
-RUN make .venv EXTRA= TORCH_INDEX="${TORCH_INDEX}" PIP_NO_CACHE_DIR=1
+RUN make .venv EXTRA="${EXTRA}" TORCH_INDEX="${TORCH_INDEX}" PIP_NO_CACHE_DIR=1
 
 ARG DEVICE=cpu
 # What is compiled and what is fetched lies in one place, which can be a volume; but for /tmp all else

@@ -12,6 +12,7 @@ from server.settings import Settings
 SCHEMA = Path(__file__).parent / "omnilive" / "values.schema.json"
 # Given by other values (templates/_environment.tpl), or by the image.
 OWN = {
+    "admin_key",
     "allowed_origins",
     "api_keys",
     "device",

@@ -24,6 +24,7 @@ KEYS = ["a key of ours", f"sha256:{'0f' * 32}"]
 EVERYTHING = {
     "auth": {
         "apiKeys": KEYS,
+        "adminKey": "a key of the operator",
         "allowedOrigins": ["https://a.example", "https://b"],
     },
     "turn": {"url": "turns:turn.example:443?transport=tcp", "secret": "s", "stunUrl": "stun:s:1"},
@@ -106,7 +107,11 @@ def test_values_become_settings(monkeypatch, releases):
     assert settings.allowed_origins == "https://a.example,https://b"
     assert settings.turn_url == EVERYTHING["turn"]["url"]
     secret = releases["everything"]["Secret", NAME]["stringData"]
-    assert secret == {"api-keys": ",".join(KEYS), "turn-secret": "s"}
+    assert secret == {
+        "api-keys": ",".join(KEYS),
+        "admin-key": EVERYTHING["auth"]["adminKey"],
+        "turn-secret": "s",
+    }
 
 
 def test_every_setting_can_be_given_in_one_place():

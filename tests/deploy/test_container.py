@@ -78,7 +78,11 @@ def test_it_is_nobody_of_importance():
 def test_the_step_is_the_makefiles(tmp_path):
     (step,) = [run for run in instruction("RUN") if "make" in run and "apt-get" not in run]
     index = "https://wheels.example/cpu"
-    command = step.replace("${TORCH_INDEX}", index).replace(".venv ", f"VENV={tmp_path}/v .venv ")
+    command = (
+        step.replace("${TORCH_INDEX}", index)
+        .replace("${EXTRA}", "")
+        .replace(".venv ", f"VENV={tmp_path}/v .venv ")
+    )
     told = subprocess.run(
         f"{command.replace('.venv ', f'{tmp_path}/v/.stamp ')} --dry-run",
         shell=True,

@@ -24,6 +24,11 @@
   valueFrom:
     secretKeyRef: {name: {{ include "omnilive.secret" . }}, key: api-keys}
 {{- end }}
+{{- if or .Values.auth.adminKey .Values.auth.existingSecret }}
+- name: OMNILIVE_ADMIN_KEY
+  valueFrom:
+    secretKeyRef: {name: {{ include "omnilive.secret" . }}, key: admin-key, optional: {{ not .Values.auth.adminKey }}}
+{{- end }}
 {{- if .Values.turn.url }}
 - name: OMNILIVE_TURN_SECRET
   valueFrom:
