@@ -190,6 +190,16 @@ def clip_windows(
     return list(zip(video, audio, strict=True))
 
 
+def step_window(step: int, previous: int, *, seconds_per_step: float, config: ThinkerConfig) -> int:
+    """The window of a video's temporal step, where the step before is in window `previous`.
+
+    The same as `clip_windows` says of the whole.
+    """
+    rate = config.position_id_per_seconds
+    width = rate * config.seconds_per_chunk
+    return previous + (step * seconds_per_step * rate >= (previous + 1) * width)
+
+
 def _window_counts(times: Sequence[float], width: int) -> list[int]:
     counts = [0]
     for time in times:

@@ -23,15 +23,18 @@ VOICES = ("Ada", "Bob")
 MAX_SHARD_TENSORS = 100
 
 
-def write_checkpoint(directory: Path, *, talkative: bool = False) -> Path:
+def write_checkpoint(directory: Path, *, talkative: bool = False, sees: bool = False) -> Path:
     """Writes it and returns the directory; the same weights every time.
 
     A `talkative` one never writes a control token nor ends its speech, so that a reply goes on to
-    its limits; and it closes a bracket at once, so that a call that must be made is a whole one.
+    its limits; and it closes a bracket at once, so that a call that must be made is a whole one. One
+    that `sees` takes images and videos too.
     """
     backend = text.backend()
     backend.save(str(directory / "tokenizer.json"))
     data = config_dict(backend)
+    if sees:
+        data["omnilive"]["inputs"] += ["image", "video"]
     (directory / "config.json").write_text(json.dumps(data))
     config = OmniConfig.from_dict(data)
     networks = Networks(config)

@@ -45,8 +45,10 @@ class Agenda:
         """Gives each step of each stage that could run now."""
         for name, conversation in self._conversations.items():
             due_s = self._prompt_due_s(conversation)
-            if any(hearing.due for hearing in conversation.hearing.values()):
+            if any(hearing.hears for hearing in conversation.hearing.values()):
                 yield Work(conversation_id=name, stage=Stage.ENCODE, deadline_s=due_s)
+            if any(hearing.sees for hearing in conversation.hearing.values()):
+                yield Work(conversation_id=name, stage=Stage.SEE, deadline_s=due_s)
             if self._reader.missing(conversation) > 0:
                 yield Work(conversation_id=name, stage=Stage.PREFILL, deadline_s=due_s)
             elif conversation.reply is not None and self._may_go_on(conversation):

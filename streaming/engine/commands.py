@@ -10,10 +10,10 @@ from typing import TypeVar
 
 from streaming.engine.conversation import MAX_ASIDES, MAX_DEFERRED, Conversation
 from streaming.engine.ground import Ground
-from streaming.engine.hearing import Hearing, Listener, Phase, samples_of
+from streaming.engine.hearing import Listener
+from streaming.engine.incoming import Hearing, Phase
 from streaming.engine.messages import (
     AddItem,
-    AudioPart,
     CancelResponse,
     CloseConversation,
     Command,
@@ -22,6 +22,7 @@ from streaming.engine.messages import (
     CopyItem,
     DeleteItem,
     EngineFault,
+    MediaPart,
     OfConversation,
     OpenConversation,
     Ping,
@@ -37,6 +38,8 @@ from streaming.engine.messages import (
     UserAudioPause,
     UserAudioStart,
     UserAudioStop,
+    UserFrame,
+    UserVideo,
 )
 from streaming.engine.refusals import refusal
 from streaming.engine.replies import Replies
@@ -57,6 +60,8 @@ T = TypeVar("T")
 PAUSE_TARGET_S = 0.2
 BLOCK_TARGET_S = 2.0
 MAX_TRANSCRIPTS = 16
+# What brings more of an open item.
+INCOMING = (UserAudio, UserFrame, UserVideo)
 
 
 class Commands:
@@ -112,8 +117,9 @@ class Commands:
             self._apply_to(conversation, command)
 
     def drop_heard(self, conversation: Conversation, code: str, message: str) -> None:
-        """Gives up the spoken item whose sound could not be taken in, and says so."""
-        item_id = next(name for name, h in conversation.hearing.items() if h.due)
+        """Gives up the item whose sound or picture could not be taken in, and says so."""
+        hearings = conversation.hearing.items()
+        item_id = next(name for name, h in hearings if h.is_stuck or h.hears or h.sees)
         self._delete(conversation, item_id)
         self._emit(
             EngineFault(
@@ -203,6 +209,9 @@ class Commands:
             else:
                 self._change(conversation, command)
         except ConversationError as error:
+            if isinstance(error, RefusedError) and isinstance(command, INCOMING):
+                # Its sender takes it for lost; left open, it would keep every reply waiting.
+                self._delete(conversation, command.item_id)
             self._emit(refusal(command, error.code, str(error)))
         if conversation.reply is None and conversation.deferred:
             self.reply_ended(conversation)
@@ -229,6 +238,10 @@ class Commands:
                 self._listener.start(conversation, item)
             case UserAudio(item_id=item_id, pcm=pcm):
                 self._listener.hear(conversation, self._heard(conversation, item_id), pcm)
+            case UserFrame(item_id=item_id):
+                self._listener.see(conversation, self._heard(conversation, item_id), command)
+            case UserVideo(item_id=item_id, video=video):
+                self._listener.show(conversation, self._heard(conversation, item_id), video)
             case UserAudioPause(item_id=item_id):
                 self._listener.pause(self._heard(conversation, item_id))
                 self._hurry(conversation, PAUSE_TARGET_S)
@@ -266,17 +279,19 @@ class Commands:
                 self._transcribe(conversation, command)
 
     def _add(self, conversation: Conversation, command: AddItem) -> None:
-        """Adds a typed item at once, or a spoken one for the listener to encode."""
-        spoken = [part for part in command.parts if isinstance(part, AudioPart)]
-        written = [part for part in command.parts if not isinstance(part, AudioPart)]
-        heard = [part for part in command.parts if isinstance(part, AudioPart | TextPart)]
-        if spoken and command.role != "user":
-            raise BadPartError(f"sound in an item of role {command.role!r}; only users speak here")
-        for part in spoken:
-            samples_of(part.pcm)
-        if spoken and len(heard) != len(command.parts):
-            raise BadPartError("sound and a function's call or result are two items")
-        if spoken:
+        """Adds a typed item at once, or one with media for the listener to encode."""
+        media = [part for part in command.parts if isinstance(part, MediaPart)]
+        written = [part for part in command.parts if not isinstance(part, MediaPart)]
+        taken_in = [part for part in command.parts if isinstance(part, MediaPart | TextPart)]
+        if media and command.role != "user":
+            raise BadPartError(
+                f"sound or pictures in an item of role {command.role!r}; only users have them here"
+            )
+        for part in media:
+            self._listener.check(part)
+        if media and len(taken_in) != len(command.parts):
+            raise BadPartError("media and a function's call or result are two items")
+        if media:
             item = Item(command.item_id, "user", [self._template.user_open], complete=False)
         else:
             item = Item(
@@ -284,9 +299,9 @@ class Commands:
             )
         timeline = conversation.timeline
         self._cut(conversation, timeline.insert(item, command.previous_item_id))
-        if spoken:
+        if media:
             try:
-                self._listener.start_parts(conversation, item, heard)
+                self._listener.start_parts(conversation, item, taken_in)
             except RefusedError:
                 self._delete(conversation, item.item_id)
                 raise

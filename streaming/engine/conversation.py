@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from streaming.engine.heard import HeardMap
 from streaming.engine.messages import OfConversation, Transcribe
+from streaming.engine.pieces import Piece
 from streaming.engine.reply import Reply
-from streaming.engine.timeline import Piece, Timeline
+from streaming.engine.timeline import Timeline
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from streaming.engine.hearing import Hearing
+    from streaming.engine.incoming import Hearing
 
 # Edits that a running reply holds back; more than these are refused.
 MAX_DEFERRED = 64
@@ -47,7 +48,7 @@ class Conversation:
         system: its system message, kept while a reply is given under another one.
         timeline: what its cache should hold.
         is_aside: it stands beside another, for one response that is no part of that.
-        hearing: spoken items on their way in, by item id.
+        hearing: items with sound or pictures on their way in, by item id.
         reply: the reply under way.
         given: replies that ended, by item id.
         deferred: edits that wait for the end of the reply, in order.

@@ -14,7 +14,7 @@ from torch import Tensor
 from model.cuda_graphs import GraphedDecode
 from model.layers import Attend
 from model.omni import OmniModel
-from streaming.engine.memory import Memory, positions_from
+from streaming.engine.memory import Memory
 
 Step = Callable[[Tensor, Tensor, Sequence[int]], Tensor]
 
@@ -47,14 +47,12 @@ class Decoding:
 
     def thinker(self, embeds: Tensor, slots: Sequence[int]) -> Tensor:
         """Appends embeddings [B, D] -> hidden states [B, D]."""
-        starts = [self._memory.thinker.lengths[slot] for slot in slots]
-        positions = positions_from(starts, 1, self._device)
+        positions = self._memory.next_ids(self._memory.thinker, slots, 1)
         return self._thinker(embeds[:, None], positions, slots)[:, 0]
 
     def talker(self, inputs: Tensor, slots: Sequence[int]) -> Tensor:
         """Appends Talker inputs [B, D] -> logits [B, vocab]."""
-        starts = [self._memory.talker.lengths[slot] for slot in slots]
-        positions = positions_from(starts, 1, self._device)
+        positions = self._memory.next_ids(self._memory.talker, slots, 1)
         return self._talker(inputs[:, None], positions, slots)[:, 0]
 
     def _thinker_step(self, embeds: Tensor, positions: Tensor, slots: Sequence[int]) -> Tensor:

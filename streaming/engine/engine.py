@@ -92,7 +92,7 @@ class Engine:
         self._reader = Reader(ground, decoding)
         self._speaker = Speaker(ground, decoding)
         self._listener = Listener(ground)
-        self._replies = Replies(ground, max_codes=max_codes, seed=settings.seed)
+        self._replies = Replies(ground, self._listener, max_codes=max_codes, seed=settings.seed)
         self._transcriber = Transcriber(ground, self._reader)
         self._meter = Meter(settings.max_conversations + MAX_ASIDES)
         self._stages = self._by_stage()
@@ -102,6 +102,7 @@ class Engine:
     def _by_stage(self) -> dict[Stage, Callable[[Sequence[Conversation]], list[Finish]]]:
         return {
             Stage.ENCODE: self._listener.encode,
+            Stage.SEE: self._listener.look,
             Stage.PREFILL: self._reader.prefill,
             Stage.THINKER: self._reader.decode,
             Stage.TALKER: self._speaker.talk,
@@ -228,7 +229,7 @@ class Engine:
             # Nobody knows what was half done: all of it is prefilled again when it is needed.
             self._memory.reset(conversation.slot)
             conversation.last_hidden = None
-        if stage is Stage.ENCODE:
+        if stage in (Stage.ENCODE, Stage.SEE):
             self._commands.drop_heard(conversation, code, str(error))
         elif stage is Stage.TRANSCRIBE:
             self._transcriber.forget(name)

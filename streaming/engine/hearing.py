@@ -1,76 +1,43 @@
-"""Spoken items on their way in: samples to blocks, blocks to pieces of the timeline.
+"""Items of the user on their way in: sound and pictures to blocks, blocks to the timeline.
 
-Knows when a block is complete, what silence means for the part block, and how an item with several
-parts follows on. Does not know the Thinker's cache: what it changes in the timeline it hands to
-`cut`.
+Knows when a block is complete, what silence means for the part block, and how a video alternates
+with its sound. Does not know the Thinker's cache: what it changes in the timeline it has cut there.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import Enum, auto
 from functools import partial
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from model.audio_encoder import audio_tokens
-from model.mel import LogMel, LogMelState
+from model.mel import LogMel
 from streaming.engine.conversation import Conversation
 from streaming.engine.ground import Ground
+from streaming.engine.incoming import LIVE, Hearing, Phase
 from streaming.engine.memory import Finish
-from streaming.engine.messages import AudioPart, TextPart
-from streaming.engine.timeline import Item, Piece
-from streaming.errors import BadPartError, RefusedError
+from streaming.engine.messages import (
+    MediaPart,
+    TextPart,
+    UserFrame,
+    VideoPart,
+)
+from streaming.engine.parts import Parts
+from streaming.engine.pieces import Piece
+from streaming.engine.seeing import Eyes, Glimpse
+from streaming.engine.timeline import Item
+from streaming.errors import BadPartError, ItemStateError, RefusedError
 
 # Blocks of one item in one pass: a long recording must not hold up those who are playing.
 BLOCKS_A_PASS = 4
 
 
-class Phase(Enum):
-    """What was last said of the sound of an item."""
-
-    SPEAKING = auto()
-    PAUSED = auto()
-    STOPPED = auto()
-
-
-@dataclass(slots=True)
-class Hearing:
-    """One item whose sound is coming in.
-
-    Attributes:
-        item: where its pieces go.
-        mel: samples that are no block yet.
-        blocks: [bins, frames] blocks that were not encoded yet.
-        phase: whether more is to come.
-        guessed: the part block is in the timeline, as if nothing more came.
-        rest: parts of the item that follow this sound.
-    """
-
-    item: Item
-    mel: LogMelState
-    blocks: deque[Tensor] = field(default_factory=deque)
-    phase: Phase = Phase.SPEAKING
-    guessed: bool = False
-    rest: deque[TextPart | AudioPart] = field(default_factory=deque)
-
-    @property
-    def due(self) -> bool:
-        """Tells whether there is something to encode or to end."""
-        if self.blocks:
-            return True
-        return self.phase is Phase.STOPPED or (self.phase is Phase.PAUSED and not self.guessed)
-
-
 class Listener:
-    """Takes samples of many items and encodes their blocks in shared batches.
+    """Takes samples and frames of many items, and encodes them.
 
     Args:
-        ground: the audio encoder, the template and the caches.
+        ground: the encoders, the template and the caches.
     """
 
     def __init__(self, ground: Ground) -> None:
@@ -81,6 +48,10 @@ class Listener:
         self._block_tokens = audio_tokens(audio.block_frames)
         self._template = ground.template
         self._memory = ground.memory
+        self._eyes = Eyes(ground)
+        self._parts = Parts(ground.template, self._log_mel, self._eyes)
+
+    # What comes in.
 
     def start(self, conversation: Conversation, item: Item) -> Hearing:
         """Begins a spoken item, which is in the timeline already."""
@@ -95,15 +66,55 @@ class Listener:
             BadPartError: Not float32, or not finite.
             RefusedError: More waits to be encoded than the context has room for.
         """
-        waiting = len(hearing.blocks) * self._block_tokens
-        room = conversation.timeline.attainable_room
-        if waiting > room:
-            raise RefusedError(
-                f"{waiting} tokens of sound wait and the context has room for {room}"
-            )
+        self._check_waiting(conversation, hearing)
         self._retract(conversation, hearing)
         hearing.phase = Phase.SPEAKING
-        self._push(hearing, pcm)
+        self._parts.push(hearing, pcm)
+
+    def see(self, conversation: Conversation, hearing: Hearing, shown: UserFrame) -> None:
+        """Takes the next frame of the live sound's video, which may begin with it.
+
+        Raises:
+            BadPartError: No picture, or none that this checkpoint takes.
+            ItemStateError: The sound has been going on for too long to begin a video.
+            RefusedError: More waits to be encoded than the context has room for.
+        """
+        self._eyes.check(
+            VideoPart(frames=(shown.frame,), frames_per_second=shown.frames_per_second)
+        )
+        if not shown.frames_per_second.is_integer():
+            raise BadPartError(
+                f"a live video has {shown.frames_per_second} frames a second; whole numbers will do"
+            )
+        self._check_waiting(conversation, hearing)
+        if hearing.live is None and (hearing.heard or hearing.blocks):
+            raise ItemStateError("a video must begin within the first two seconds of its sound")
+        self._retract(conversation, hearing)
+        hearing.phase = Phase.SPEAKING
+        if hearing.live is None:
+            hearing.live = self._eyes.video(shown.frames_per_second, with_sound=True)
+            if LIVE not in hearing.rest:
+                hearing.sight = hearing.live
+                self._reopen(conversation, hearing, hearing.live.pieces.opening())
+        self._eyes.push(hearing.live, [shown.frame])
+
+    def show(self, conversation: Conversation, hearing: Hearing, video: VideoPart) -> None:
+        """Takes a silent video, before the sound if none of it has come, or else behind it.
+
+        Raises:
+            BadPartError: No video, or none that this checkpoint takes.
+        """
+        self._eyes.check(video)
+        self._retract(conversation, hearing)
+        has_begun = hearing.heard or hearing.blocks or len(hearing.mel.pending)
+        if has_begun or hearing.live or hearing.rest:
+            hearing.rest.append(video)
+            return
+        hearing.rest.append(LIVE)
+        hearing.sight = self._eyes.video(video.frames_per_second, with_sound=False)
+        self._reopen(conversation, hearing, hearing.sight.pieces.opening())
+        self._eyes.push(hearing.sight, video.frames)
+        self._eyes.finish(hearing.sight)
 
     def pause(self, hearing: Hearing) -> None:
         """Silence has begun."""
@@ -113,19 +124,35 @@ class Listener:
     def stop(self, hearing: Hearing) -> None:
         """Nothing more comes."""
         hearing.phase = Phase.STOPPED
+        if hearing.guessed:
+            return  # what was guessed is what it is
+        if hearing.live is not None:
+            self._eyes.finish(hearing.live)
+        self._parts.end_sound(hearing)
+
+    def check(self, part: MediaPart) -> None:
+        """Raises BadPartError if a part cannot be encoded."""
+        self._parts.check(part)
 
     def start_parts(
-        self, conversation: Conversation, item: Item, parts: Sequence[TextPart | AudioPart]
+        self, conversation: Conversation, item: Item, parts: Sequence[TextPart | MediaPart]
     ) -> None:
-        """Begins an opened item whose parts, at least one of them sound, are all there.
-
-        Raises:
-            BadPartError: A part's samples are not float32, or not finite.
-        """
+        """Begins an opened item whose checked parts, at least one of them media, are all there."""
         hearing = Hearing(item, self._log_mel.init_state(), phase=Phase.STOPPED)
         hearing.rest.extend(parts)
-        self._extend(conversation, hearing, self._next_parts(hearing))
+        self._extend(conversation, hearing, self._parts.next(hearing))
         conversation.hearing[item.item_id] = hearing
+        if hearing.ended:  # all its sounds were empty
+            self._complete(conversation, hearing)
+
+    def waiting_tokens(self, hearing: Hearing) -> int:
+        """About how many positions what has come will take, and is not encoded yet."""
+        sights = {id(sight): sight for sight in (hearing.sight, hearing.live) if sight is not None}
+        return len(hearing.blocks) * self._block_tokens + sum(
+            map(self._eyes.tokens, sights.values())
+        )
+
+    # The two stages.
 
     def encode(self, conversations: Sequence[Conversation]) -> list[Finish]:
         """Encodes the next blocks of each conversation's first item that has any due.
@@ -133,61 +160,111 @@ class Listener:
         Returns:
             For each conversation, what puts the result into its timeline.
         """
-        due = [next(h for h in c.hearing.values() if h.due) for c in conversations]
+        due = [next(h for h in c.hearing.values() if h.hears) for c in conversations]
         blocks = [self._next_blocks(hearing) for hearing in due]
         encoded = iter(
             self._tower.encode_blocks([block.to(self._device) for own in blocks for block in own])
         )
         vectors = [[next(encoded) for _ in own] for own in blocks]
+        glimpses = [self._glimpses(hearing) for hearing in due]
         return [
-            partial(self._finish, conversation, hearing, own)
-            for conversation, hearing, own in zip(conversations, due, vectors, strict=True)
+            partial(self._finish, *row)
+            for row in zip(conversations, due, vectors, glimpses, strict=True)
         ]
+
+    def look(self, conversations: Sequence[Conversation]) -> list[Finish]:
+        """Encodes the next picture of each conversation's first item that has any due.
+
+        Returns:
+            For each conversation, what puts the result into its timeline.
+        """
+        found: list[Finish] = []
+        for conversation in conversations:
+            hearing = next(h for h in conversation.hearing.values() if h.sees)
+            assert hearing.sight is not None
+            vectors = self._eyes.encode(hearing.sight.waiting[0])
+            found.append(partial(self._seen, conversation, hearing, vectors))
+        return found
 
     def _next_blocks(self, hearing: Hearing) -> list[Tensor]:
         if hearing.blocks:
-            return list(hearing.blocks)[:BLOCKS_A_PASS]
-        # Stopped after a pause: what was guessed is what it is.
-        return [] if hearing.guessed else self._log_mel.peek(hearing.mel)
+            # Between two blocks of a video's sound there are pictures.
+            most = BLOCKS_A_PASS if hearing.sight is None else 1
+            return list(hearing.blocks)[:most]
+        if hearing.phase is Phase.PAUSED:
+            return self._log_mel.peek(hearing.mel)
+        return []
 
-    def _finish(self, conversation: Conversation, hearing: Hearing, encoded: list[Tensor]) -> None:
-        pieces = [self._template.audio(vectors) for vectors in encoded if len(vectors)]
+    def _glimpses(self, hearing: Hearing) -> list[Glimpse]:
+        """The pictures that a guess at the end takes besides those in the timeline."""
+        if hearing.blocks or hearing.phase is not Phase.PAUSED or hearing.sight is None:
+            return []
+        sight = hearing.sight
+        return [
+            (self._eyes.encode(patches), patches.grid)
+            for patches in (*sight.waiting, *self._eyes.unfinished(sight))
+        ]
+
+    def _seen(self, conversation: Conversation, hearing: Hearing, vectors: Tensor) -> None:
+        sight = hearing.sight
+        assert sight is not None
+        piece = sight.pieces.picture(vectors, sight.waiting[0].grid)
+        self._extend(conversation, hearing, [piece])
+        sight.passed()
+        if not sight.waiting and not sight.with_sound:
+            self._go_on(conversation, hearing)
+
+    def _finish(
+        self,
+        conversation: Conversation,
+        hearing: Hearing,
+        encoded: list[Tensor],
+        glimpses: list[Glimpse],
+    ) -> None:
         if hearing.blocks:
+            pieces = [self._sound(hearing, vectors) for vectors in encoded if len(vectors)]
             self._extend(conversation, hearing, pieces)
             for _ in encoded:
                 hearing.blocks.popleft()
-        elif hearing.phase is Phase.PAUSED:
-            closing = [*pieces, self._template.audio_close, self._template.user_close]
-            self._extend(conversation, hearing, closing, speculative=True)
+            hearing.heard += len(encoded)
+            if hearing.blocks or hearing.sees or hearing.phase is not Phase.STOPPED:
+                return
+        if hearing.phase is Phase.PAUSED:
+            guess = [*self._guess(hearing, encoded, glimpses), self._template.user_close]
+            self._extend(conversation, hearing, guess, speculative=True)
             hearing.guessed = True
             self._memory.cut(conversation.slot, conversation.timeline.expect_answer(hearing.item))
         elif hearing.guessed:
             self._complete(conversation, hearing)
         else:
-            following = [self._template.audio_close, *self._next_parts(hearing)]
-            self._extend(conversation, hearing, [*pieces, *following])
-            if not hearing.blocks and not len(hearing.mel.pending):
-                self._complete(conversation, hearing)
+            self._go_on(conversation, hearing)
 
-    def _next_parts(self, hearing: Hearing) -> list[Piece]:
-        """Returns the pieces up to the next sound, which it starts, or up to the item's end."""
-        pieces: list[Piece] = []
-        while hearing.rest:
-            part = hearing.rest.popleft()
-            if isinstance(part, AudioPart) and part.pcm:
-                hearing.mel = self._log_mel.init_state()
-                self._push(hearing, part.pcm)
-                return [*pieces, self._template.audio_open]
-            if isinstance(part, TextPart):
-                pieces.append(self._template.text(part.text))
-        hearing.mel = self._log_mel.init_state()
-        return [*pieces, self._template.user_close]
+    def _sound(self, hearing: Hearing, vectors: Tensor) -> Piece:
+        sight = hearing.sight
+        return self._template.audio(vectors) if sight is None else sight.pieces.sound(vectors)
+
+    def _guess(
+        self, hearing: Hearing, encoded: list[Tensor], glimpses: list[Glimpse]
+    ) -> list[Piece]:
+        """The end of the sound and of its video, as if nothing more came."""
+        if hearing.sight is not None:
+            return hearing.sight.end(hearing.heard, encoded, glimpses)
+        pieces = [self._template.audio(vectors) for vectors in encoded if len(vectors)]
+        return [*pieces, self._template.audio_close]
+
+    def _go_on(self, conversation: Conversation, hearing: Hearing) -> None:
+        """Closes what is open, and opens what follows or ends the item."""
+        self._extend(conversation, hearing, self._parts.follow(hearing))
+        if hearing.ended:
+            self._complete(conversation, hearing)
 
     def _complete(self, conversation: Conversation, hearing: Hearing) -> None:
         hearing.item.speculative = 0
         hearing.item.complete = True
         del conversation.hearing[hearing.item.item_id]
         self._memory.cut(conversation.slot, conversation.timeline.expect_answer(hearing.item))
+
+    # The timeline.
 
     def _extend(
         self,
@@ -198,28 +275,25 @@ class Listener:
         speculative: bool = False,
     ) -> None:
         timeline = conversation.timeline
-        self._memory.cut(
-            conversation.slot, timeline.extend(hearing.item, pieces, speculative=speculative)
-        )
+        try:
+            cut = timeline.extend(hearing.item, pieces, speculative=speculative)
+        except RefusedError:
+            hearing.is_stuck = True
+            raise
+        self._memory.cut(conversation.slot, cut)
+
+    def _reopen(self, conversation: Conversation, hearing: Hearing, opening: Piece) -> None:
+        cut = conversation.timeline.swap_last(hearing.item, opening)
+        self._memory.cut(conversation.slot, cut)
 
     def _retract(self, conversation: Conversation, hearing: Hearing) -> None:
         if hearing.guessed:
             self._memory.cut(conversation.slot, conversation.timeline.retract(hearing.item))
             hearing.guessed = False
 
-    def _push(self, hearing: Hearing, pcm: bytes) -> None:
-        hearing.blocks.extend(self._log_mel.step(hearing.mel, samples_of(pcm)))
-
-
-def samples_of(pcm: bytes) -> Tensor:
-    """float32 LE bytes -> samples [n].
-
-    Raises:
-        BadPartError: The bytes are no whole samples, or one of them is not finite.
-    """
-    if len(pcm) % 4:
-        raise BadPartError(f"{len(pcm)} bytes are no whole number of float32 samples")
-    samples = torch.from_numpy(np.frombuffer(pcm, dtype="<f4").astype(np.float32))
-    if not samples.isfinite().all():
-        raise BadPartError("samples must be finite numbers in -1..1")
-    return samples
+    def _check_waiting(self, conversation: Conversation, hearing: Hearing) -> None:
+        waiting, room = self.waiting_tokens(hearing), conversation.timeline.attainable_room
+        if waiting > room:
+            raise RefusedError(
+                f"{waiting} tokens of sound and pictures wait and the context has room for {room}"
+            )

@@ -1,7 +1,8 @@
 """The KV caches of Thinker and Talker, with one slot of each for every conversation.
 
 Knows lengths and how the two keep in step: outside a reply the Talker's cache and the vectors that
-wait for it (`untold`) are as long as the Thinker's. Does not know what the positions mean.
+wait for it (`untold`) are as long as the Thinker's. Knows how far a conversation's TMRoPE ids are
+ahead of its positions, and not why.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Memory:
             device=model.device,
         )
         self._free = list(range(slots))
+        self._ahead = [0] * (slots + 1)
         self._untold: list[list[Tensor]] = [[] for _ in range(slots)]
 
     def take(self) -> int:
@@ -74,11 +76,25 @@ class Memory:
         """Returns how many positions of the conversation the Thinker holds."""
         return self.thinker.lengths[slot]
 
+    def lead(self, slot: int, ahead: int) -> None:
+        """Notes how much higher the TMRoPE id of the slot's next text token is than its position.
+
+        It stays so for as long as nothing but text is appended.
+        """
+        self._ahead[slot] = ahead
+
+    def next_ids(self, cache: KVCache, slots: Sequence[int], width: int) -> Tensor:
+        """TMRoPE ids [3, B, width] of the next positions of either cache, where they are text."""
+        return positions_from(
+            [cache.lengths[slot] + self._ahead[slot] for slot in slots], width, cache.k.device
+        )
+
     def reset(self, slot: int) -> None:
         """Forgets everything in a slot, whatever state it is in."""
         self.thinker.reset(slot)
         self.talker.reset(slot)
         self._untold[slot] = []
+        self._ahead[slot] = 0
 
     def cut(self, slot: int, position: int) -> None:
         """Forgets everything from `position` on; a shorter past stays as it is.

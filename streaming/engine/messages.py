@@ -18,7 +18,7 @@ Role = Literal["system", "user", "assistant"]
 Modality = Literal["text", "audio"]
 ToolChoice = Literal["auto", "none", "required"]
 ResponseStatus = Literal["completed", "cancelled", "incomplete", "failed"]
-StageName = Literal["encode", "prefill", "thinker", "talker", "token2wav", "transcribe"]
+StageName = Literal["encode", "see", "prefill", "thinker", "talker", "token2wav", "transcribe"]
 
 INPUT_SAMPLE_RATE_HZ = 16_000
 
@@ -38,6 +38,34 @@ class AudioPart:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Frame:
+    """One picture: RGB, 8 bits each, row by row."""
+
+    pixels: bytes
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImagePart:
+    """A still image in an item of the user."""
+
+    frame: Frame
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoPart:
+    """A video in an item of the user, sampled at an even pace.
+
+    `pcm` is the sound to be heard with it (float32 LE, 16 kHz, mono), None if it is silent.
+    """
+
+    frames: tuple[Frame, ...]
+    frames_per_second: float
+    pcm: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ToolCallPart:
     """A function call in an assistant's item; `arguments` is JSON."""
 
@@ -52,7 +80,8 @@ class ToolResultPart:
     output: str
 
 
-Part = TextPart | AudioPart | ToolCallPart | ToolResultPart
+MediaPart = AudioPart | ImagePart | VideoPart
+Part = TextPart | MediaPart | ToolCallPart | ToolResultPart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +136,26 @@ class UserAudio(OfItem):
     """More samples of the open spoken item; float32 LE, 16 kHz, mono, any length."""
 
     pcm: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserFrame(OfItem):
+    """The next frame of the video that the open spoken item is the sound of.
+
+    Frame n belongs to second n / `frames_per_second` of the sound, and comes before the sound of
+    that moment. The first must come within the first two seconds of the sound; later ones have its
+    pace, a whole number, so that two seconds of sound have whole temporal steps.
+    """
+
+    frame: Frame
+    frames_per_second: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserVideo(OfItem):
+    """What was seen before the sound of the open spoken item, if none has come, or else behind."""
+
+    video: VideoPart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -310,12 +359,15 @@ class ToolCallDone(OfResponse):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """Tokens of one reply. `cached_tokens` of the input were in the cache at `Respond`."""
+    """Tokens of one reply. `cached_*` of the input were in the cache at `Respond`."""
 
     input_tokens: int = 0
     cached_tokens: int = 0
+    cached_audio_tokens: int = 0
+    cached_image_tokens: int = 0
     input_text_tokens: int = 0
     input_audio_tokens: int = 0
+    input_image_tokens: int = 0
     output_text_tokens: int = 0
     output_audio_tokens: int = 0
 
@@ -458,6 +510,8 @@ Command = (
     OpenConversation
     | UserAudioStart
     | UserAudio
+    | UserFrame
+    | UserVideo
     | UserAudioPause
     | UserAudioStop
     | UserAudioDrop

@@ -20,6 +20,7 @@ from streaming.engine.scheduler import Stage, Work
 
 NAMES: dict[Stage, StageName] = {
     Stage.ENCODE: "encode",
+    Stage.SEE: "see",
     Stage.PREFILL: "prefill",
     Stage.THINKER: "thinker",
     Stage.TALKER: "talker",

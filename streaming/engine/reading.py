@@ -16,10 +16,10 @@ from model.thinker import talker_vectors
 from streaming.engine.conversation import Conversation
 from streaming.engine.decoding import Decoding
 from streaming.engine.ground import Ground
-from streaming.engine.memory import Finish, pad_rows, positions_from
+from streaming.engine.memory import Finish, pad_rows
 from streaming.engine.messages import TextDelta
+from streaming.engine.pieces import Piece, Placed
 from streaming.engine.reply import Reply
-from streaming.engine.timeline import Piece
 
 # Positions of one conversation in one pass: a long prompt must not hold up those who are playing.
 PREFILL_TOKENS = 256
@@ -47,16 +47,20 @@ class Reader:
     def prefill(self, conversations: Sequence[Conversation]) -> list[Finish]:
         """Appends what is missing, up to `PREFILL_TOKENS`, to both caches of each conversation."""
         starts = [self._memory.length(c.slot) for c in conversations]
-        pieces = [
-            c.timeline.slice(start, min(c.timeline.settled, start + PREFILL_TOKENS))
+        stops = [
+            min(c.timeline.settled, start + PREFILL_TOKENS)
             for c, start in zip(conversations, starts, strict=True)
+        ]
+        pieces = [
+            c.timeline.slice(start, stop)
+            for c, start, stop in zip(conversations, starts, stops, strict=True)
         ]
         rows = [self.embed(run) for run in pieces]
         counts = [len(row) for row in rows]
         embeds = pad_rows(rows)  # [B, T, D]
         hidden = self._model.thinker.step(
             embeds,
-            positions_from(starts, embeds.shape[1], self._device),
+            self._places(conversations, starts, stops),
             self._memory.thinker,
             [c.slot for c in conversations],
             counts,
@@ -67,13 +71,25 @@ class Reader:
             )
             for row, seen, run in zip(rows, hidden, pieces, strict=True)
         ]
-        self._tell(conversations, vectors)
+        self._tell(conversations, vectors, stops)
         return [
             partial(self._prefilled, conversation, seen[count - 1].clone())
             for conversation, count, seen in zip(conversations, counts, hidden, strict=True)
         ]
 
-    def _tell(self, conversations: Sequence[Conversation], vectors: list[Tensor]) -> None:
+    def _places(
+        self, conversations: Sequence[Conversation], starts: list[int], stops: list[int]
+    ) -> Tensor:
+        """TMRoPE ids [3, B, T] of each conversation's positions from its start to its stop."""
+        rows = [
+            place_ids(c.timeline.placed(start, stop)).T  # [n_b, 3]
+            for c, start, stop in zip(conversations, starts, stops, strict=True)
+        ]
+        return pad_rows(rows).permute(2, 0, 1).to(self._device)
+
+    def _tell(
+        self, conversations: Sequence[Conversation], vectors: list[Tensor], stops: list[int]
+    ) -> None:
         """Appends the vectors [n_b, D], behind those that waited, to the Talker's prompts."""
         slots = [c.slot for c in conversations]
         rows = [
@@ -84,15 +100,17 @@ class Reader:
         starts = [self._memory.talker.lengths[slot] for slot in slots]
         self._model.talker.step(
             inputs,
-            positions_from(starts, inputs.shape[1], self._device),
+            self._places(conversations, starts, stops),
             self._memory.talker,
             slots,
             [len(row) for row in rows],
         )
 
     def _prefilled(self, conversation: Conversation, last: Tensor) -> None:
-        self._memory.told(conversation.slot)
-        conversation.last_hidden = (self._memory.length(conversation.slot), last)
+        slot = conversation.slot
+        self._memory.told(slot)
+        self._memory.lead(slot, conversation.timeline.ahead(self._memory.length(slot)))
+        conversation.last_hidden = (self._memory.length(slot), last)
 
     def decode(self, conversations: Sequence[Conversation]) -> list[Finish]:
         """Runs the Thinker on each reply's last token, and draws the next.
@@ -191,6 +209,22 @@ class Reader:
     def _is_media(self, pieces: Sequence[Piece]) -> Tensor:
         flags = [piece.embeds is not None for piece in pieces for _ in piece.ids]
         return torch.tensor(flags, device=self._device)
+
+
+def place_ids(placed: Sequence[Placed]) -> Tensor:
+    """Returns the TMRoPE ids [3, n] of these pieces."""
+    return torch.cat(
+        [
+            run.first_id
+            + (
+                torch.arange(len(run.piece)).expand(3, -1)
+                if run.piece.places is None
+                else run.piece.places
+            )
+            for run in placed
+        ],
+        dim=1,
+    )
 
 
 def reply_of(conversation: Conversation) -> Reply:

@@ -13,7 +13,8 @@ from model.sampling import Sampler
 from streaming.engine.conversation import Conversation, Given
 from streaming.engine.forced import ForcedSampler
 from streaming.engine.ground import Ground
-from streaming.engine.hearing import Phase
+from streaming.engine.hearing import Listener
+from streaming.engine.incoming import Phase
 from streaming.engine.messages import (
     EngineFault,
     ItemTruncated,
@@ -26,10 +27,11 @@ from streaming.engine.messages import (
     ToolCallPart,
     Usage,
 )
+from streaming.engine.pieces import Piece
 from streaming.engine.reading import reply_of
 from streaming.engine.reply import Marks, Reply
 from streaming.engine.speaking import begin_speech
-from streaming.engine.timeline import Item, Piece, Timeline
+from streaming.engine.timeline import Item, Timeline
 from streaming.engine.tool_calls import CallDone, CallEvent, opening_text
 from streaming.errors import ConversationError, ItemStateError, RefusedError
 
@@ -43,11 +45,13 @@ class Replies:
 
     Args:
         ground: voices, caches, the way out and the clock.
+        listener: says what a question still takes.
         max_codes: Talker steps of one reply.
         seed: of all random draws, together with the response's id.
     """
 
-    def __init__(self, ground: Ground, *, max_codes: int, seed: int) -> None:
+    def __init__(self, ground: Ground, listener: Listener, *, max_codes: int, seed: int) -> None:
+        self._listener = listener
         self._model = ground.model
         self._memory = ground.memory
         self._template = ground.template
@@ -166,8 +170,8 @@ class Replies:
             wanted = min(asked.max_output_tokens or most, most) + len(self._template.answer_close)
             wanted += max(0, system_tokens) + self._barge_in_tokens
             # Of the question itself, what was not yet encoded.
-            waiting = sum(len(hearing.blocks) + 1 for hearing in conversation.hearing.values())
-            wanted += waiting * self._block_tokens
+            for hearing in conversation.hearing.values():
+                wanted += self._listener.waiting_tokens(hearing) + self._block_tokens
             self._memory.cut(conversation.slot, timeline.make_room(wanted, must=False))
 
     def end(
@@ -313,15 +317,26 @@ class Replies:
         timeline = conversation.timeline
         asked = timeline.start_of(reply.item) + len(self._template.answer_open)
         ids = [token for piece in timeline.slice(0, asked) for token in piece.ids]
-        audio = ids.count(self._model.config.thinker.audio_token_index)
+        cached = ids[: reply.cached_tokens]
+        audio, image = self._media(ids)
+        cached_audio, cached_image = self._media(cached)
         return Usage(
             input_tokens=len(ids),
-            cached_tokens=min(len(ids), reply.cached_tokens),
-            input_text_tokens=len(ids) - audio,
+            cached_tokens=len(cached),
+            cached_audio_tokens=cached_audio,
+            cached_image_tokens=cached_image,
+            input_text_tokens=len(ids) - audio - image,
             input_audio_tokens=audio,
+            input_image_tokens=image,
             output_text_tokens=len(reply.tokens),
             output_audio_tokens=0 if reply.speech is None else reply.speech.heard.codes,
         )
+
+    def _media(self, ids: list[int]) -> tuple[int, int]:
+        """How many of these tokens stand for sound, and how many for pictures."""
+        thinker = self._model.config.thinker
+        images = ids.count(thinker.image_token_index) + ids.count(thinker.video_token_index)
+        return ids.count(thinker.audio_token_index), images
 
 
 def call_item_id(reply_item_id: str, index: int) -> str:

@@ -49,7 +49,7 @@ class Marks:
             first_chunk_s=since(self.first_chunk_s),
             first_wave_s=since(self.first_wave_s),
             total_s=now_s - self.asked_s,
-            encode_busy_s=self.busy_s.get(Stage.ENCODE, 0.0),
+            encode_busy_s=self.busy_s.get(Stage.ENCODE, 0.0) + self.busy_s.get(Stage.SEE, 0.0),
             prefill_busy_s=self.busy_s.get(Stage.PREFILL, 0.0),
             thinker_busy_s=self.busy_s.get(Stage.THINKER, 0.0),
             talker_busy_s=self.busy_s.get(Stage.TALKER, 0.0),

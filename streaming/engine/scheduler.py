@@ -32,7 +32,8 @@ class Stage(IntEnum):
     THINKER = 2
     PREFILL = 3
     ENCODE = 4
-    TRANSCRIBE = 5
+    SEE = 5
+    TRANSCRIBE = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +71,12 @@ class SchedulerConfig:
     first_packet_target_s: float = 0.3
     guard_s: float = 0.4
     max_batch: Mapping[Stage, int] = field(
-        default_factory=lambda: {Stage.TOKEN2WAV: 1, Stage.PREFILL: 4, Stage.ENCODE: 4}
+        default_factory=lambda: {
+            Stage.TOKEN2WAV: 1,
+            Stage.PREFILL: 4,
+            Stage.ENCODE: 4,
+            Stage.SEE: 1,
+        }
     )
 
 

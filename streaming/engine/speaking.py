@@ -22,7 +22,7 @@ from streaming.engine.conversation import Conversation
 from streaming.engine.decoding import Decoding
 from streaming.engine.ground import Ground
 from streaming.engine.heard import HeardMap
-from streaming.engine.memory import Finish, pad_rows, positions_from
+from streaming.engine.memory import Finish, pad_rows
 from streaming.engine.messages import AudioDelta
 
 
@@ -144,8 +144,7 @@ class Speaker:
     def _open(self, rows: list[Tensor], slots: list[int]) -> Tensor:
         """A step in which some speech begins, with two positions -> logits [B, vocab]."""
         inputs = pad_rows(rows)  # [B, 2, D]
-        starts = [self._memory.talker.lengths[slot] for slot in slots]
-        positions = positions_from(starts, inputs.shape[1], self._device)
+        positions = self._memory.next_ids(self._memory.talker, slots, inputs.shape[1])
         counts = [len(row) for row in rows]
         logits = self._model.talker.step(inputs, positions, self._memory.talker, slots, counts)
         return torch.stack([row[count - 1] for row, count in zip(logits, counts, strict=True)])

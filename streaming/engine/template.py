@@ -12,7 +12,8 @@ from torch import Tensor
 from model.chat import Chat
 from model.omni import OmniModel
 from streaming.engine.messages import Role, TextPart, ToolCallPart, ToolResultPart
-from streaming.engine.timeline import Piece
+from streaming.engine.pieces import Piece
+from streaming.engine.sighted import Sighted, SightKind
 from streaming.engine.tool_calls import call_text, result_text, system_text
 from streaming.engine.words import Words
 
@@ -24,7 +25,7 @@ class Template:
         chat = Chat(model.tokenizer)
         self._chat = chat
         self._tokenizer = model.tokenizer
-        self._audio_id = model.config.thinker.audio_token_index
+        self._thinker = model.config.thinker
         self.user_open = Piece(tuple(chat.user_open()))
         self.user_close = Piece(tuple(chat.user_close()))
         self.audio_open = Piece(tuple(chat.audio_open()))
@@ -48,7 +49,15 @@ class Template:
 
     def audio(self, vectors: Tensor) -> Piece:
         """What the encoder made of a block, [n, D]."""
-        return Piece((self._audio_id,) * len(vectors), vectors)
+        return Piece((self._thinker.audio_token_index,) * len(vectors), vectors)
+
+    def is_sound(self, piece: Piece) -> bool:
+        """Tells whether a piece is what an encoder made of sound."""
+        return piece.embeds is not None and piece.ids[0] == self._thinker.audio_token_index
+
+    def sighted(self, kind: SightKind) -> Sighted:
+        """Makes the pieces of one image or video, in order."""
+        return Sighted(self._chat, self._thinker, kind)
 
     def typed(self, role: Role, texts: Sequence[str]) -> list[Piece]:
         """A whole message of any role, of texts alone."""

@@ -3,45 +3,18 @@
 Knows items, their pieces, and from which position on an edit changes the prompt. Does not know the
 cache: it holds a prefix of this run, its own lengths say how long, and every edit here returns the
 position back to which it must be cut. Does not know torch: encoder vectors are carried, not read.
-
-Text and audio are the inputs of this version. Each of their tokens takes one TMRoPE position on all
-three axes, so that a position in the cache is also its position id.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from streaming.engine.messages import Role
+from streaming.engine.pieces import Piece, Placed
 from streaming.errors import DuplicateItemError, RefusedError, UnknownItemError
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 FRONT = "root"
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A run of positions: text tokens, or one encoded block of audio with its placeholder ids.
-
-    Args:
-        ids: [n] token ids.
-        embeds: [n, D] what the encoder made of the block; None for text.
-    """
-
-    ids: tuple[int, ...]
-    embeds: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def part(self, start: int, stop: int) -> Piece:
-        """Returns the positions `start` to `stop` of this piece."""
-        embeds = None if self.embeds is None else self.embeds[start:stop]
-        return Piece(self.ids[start:stop], embeds)
 
 
 @dataclass(slots=True)
@@ -172,13 +145,29 @@ class Timeline:
 
     def slice(self, start: int, stop: int) -> list[Piece]:
         """Returns what stands at the positions `start` to `stop`."""
-        found: list[Piece] = []
-        position = 0
+        return [placed.piece for placed in self.placed(start, stop)]
+
+    def placed(self, start: int, stop: int) -> list[Placed]:
+        """Returns the same with where TMRoPE places it."""
+        found: list[Placed] = []
+        position = first_id = 0
         for piece in self._pieces():
             low, high = max(start - position, 0), min(stop - position, len(piece))
             if low < high:
-                found.append(piece.part(low, high))
+                counted = low if piece.places is None else 0
+                found.append(Placed(piece.part(low, high), first_id + counted))
             position += len(piece)
+            first_id += piece.advance
+        return found
+
+    def ahead(self, position: int) -> int:
+        """Returns how much higher than `position` the TMRoPE id of a text token there is."""
+        found = passed = 0
+        for piece in self._pieces():
+            passed += len(piece)
+            if passed > position:
+                break
+            found += piece.advance - len(piece)
         return found
 
     # Edits. Each returns the position up to which the prompt is as it was, and raises RefusedError,
@@ -237,6 +226,15 @@ class Timeline:
             item.speculative = 0
             self._expects_answer = False
         return self.start_of(item) + len(item)
+
+    def swap_last(self, item: Item, piece: Piece) -> int:
+        """Replaces the last piece of an item that grows."""
+        assert not item.speculative, "what is taken back is not swapped"
+        last = item.pieces[-1]
+        self._check_room(len(piece) - len(last))
+        cut = self.start_of(item) + len(item) - len(last)
+        item.pieces[-1] = piece
+        return cut
 
     def rewrite(self, item: Item, pieces: Sequence[Piece]) -> int:
         """Replaces a text item's content; what the two have in common stays in the cache."""

@@ -17,8 +17,8 @@ from streaming.engine.conversation import Conversation
 from streaming.engine.ground import Ground
 from streaming.engine.memory import positions_from
 from streaming.engine.messages import InputTranscript, InputTranscriptDelta, TranscriptFailed
+from streaming.engine.pieces import Piece
 from streaming.engine.reading import PREFILL_TOKENS, Reader
-from streaming.engine.timeline import Piece
 from streaming.errors import ConversationError, RefusedError
 
 # Speech has fewer tokens a position of sound; a transcript longer than this runs in circles.
@@ -101,7 +101,12 @@ class Transcriber:
             ConversationError: The item is gone, holds no sound, or is too long.
         """
         item = conversation.timeline.item(conversation.transcribe[0].item_id)
-        sound = [piece for piece in item.pieces if piece.embeds is not None]
+        # Heard by itself, in the order of text: what was seen with it is not spoken.
+        sound = [
+            Piece(piece.ids, piece.embeds)
+            for piece in item.pieces
+            if piece.embeds is not None and self._template.is_sound(piece)
+        ]
         if not sound:
             raise RefusedError(f"item {item.item_id!r} holds no sound")
         pieces = self._pieces(sound)

@@ -14,10 +14,22 @@ from tests.streaming.engine.driver import with_extras
 @pytest.fixture(scope="session")
 def quick_checkpoint(tmp_path_factory):
     """The tiny checkpoint with a vocoder of one kernel: its sound takes a fraction of the time."""
-    directory = tmp_path_factory.mktemp("quick")
+    return write_quick(tmp_path_factory.mktemp("quick"), inputs=["text", "audio"])
+
+
+@pytest.fixture(scope="session")
+def seeing_checkpoint(tmp_path_factory):
+    """The same with eyes."""
+    return write_quick(
+        tmp_path_factory.mktemp("seeing"), inputs=["text", "audio", "image", "video"]
+    )
+
+
+def write_quick(directory, *, inputs):
     backend = text.backend()
     backend.save(str(directory / "tokenizer.json"))
     data = checkpoint.config_dict(backend)
+    data["omnilive"]["inputs"] = inputs
     data["token2wav_config"]["bigvgan_config"] |= {
         "resblock_kernel_sizes": [3],
         "resblock_dilation_sizes": [[1, 1, 1]],
@@ -37,7 +49,17 @@ def quick_checkpoint(tmp_path_factory):
 @pytest.fixture(scope="session")
 def model(quick_checkpoint) -> OmniModel:
     """Writes greedily, and speaks by wide draws: a random Talker likes to end at once."""
-    loaded = load_checkpoint(quick_checkpoint, dtype="float32")
+    return drawing(quick_checkpoint)
+
+
+@pytest.fixture(scope="session")
+def seeing(seeing_checkpoint) -> OmniModel:
+    """The same with eyes."""
+    return drawing(seeing_checkpoint)
+
+
+def drawing(directory) -> OmniModel:
+    loaded = load_checkpoint(directory, dtype="float32")
     return with_extras(
         loaded,
         thinker_sampling=SamplingConfig(repetition_penalty=1.5),

@@ -17,10 +17,10 @@ from model.prompt import Prompt, embed_prompt
 from model.thinker import talker_vectors
 from streaming.engine import messages as m
 from streaming.engine.engine import Engine
+from streaming.engine.pieces import Piece
 from streaming.engine.settings import EngineSettings
 from streaming.engine.speaking import to_int16
 from streaming.engine.template import Template
-from streaming.engine.timeline import Piece
 
 SETTINGS = EngineSettings(max_conversations=4, context_tokens=512, max_speech_s=0.6, seed=4)
 MAX_CODES = 60  # twice the codes of `max_speech_s`
@@ -102,6 +102,17 @@ class Talk:
 
     def audio(self, item_id: str, pcm: bytes) -> m.UserAudio:
         return m.UserAudio(conversation_id=self.name, item_id=item_id, pcm=pcm)
+
+    def frame(self, item_id: str, frame: m.Frame, fps: float = 2.0) -> m.UserFrame:
+        return m.UserFrame(
+            conversation_id=self.name, item_id=item_id, frame=frame, frames_per_second=fps
+        )
+
+    def video(self, item_id: str, video: m.VideoPart) -> m.UserVideo:
+        return m.UserVideo(conversation_id=self.name, item_id=item_id, video=video)
+
+    def add(self, item_id: str, *parts: m.Part, role: m.Role = "user") -> m.AddItem:
+        return m.AddItem(conversation_id=self.name, item_id=item_id, role=role, parts=parts)
 
     def pause(self, item_id: str) -> m.UserAudioPause:
         return m.UserAudioPause(conversation_id=self.name, item_id=item_id)
@@ -222,11 +233,14 @@ class Offline:
             seconds_per_step=[],
         )
 
-    @torch.inference_mode()
     def caches(self, pieces: Iterable[Piece | bytes]) -> tuple[KVCache, KVCache]:
         """What Thinker and Talker hold of this conversation, each in one pass."""
-        prompt, model = self.prompt(pieces), self.model
-        config = model.config
+        return self.caches_of(self.prompt(pieces))
+
+    @torch.inference_mode()
+    def caches_of(self, prompt: Prompt) -> tuple[KVCache, KVCache]:
+        """The same of a prompt."""
+        model, config = self.model, self.model.config
         thinker, talker = (
             KVCache(decoder, slots=1, capacity_tokens=len(prompt.ids), device=model.device)
             for decoder in (config.thinker.text, config.talker.decoder)
@@ -234,13 +248,17 @@ class Offline:
         embeds = embed_prompt(model.thinker, prompt)
         positions = prompt.position_ids[:, None].to(model.device)
         hidden = model.thinker.step(embeds, positions, thinker, [0])
-        media = torch.tensor(prompt.ids, device=model.device) == config.thinker.audio_token_index
         ids = torch.tensor(prompt.ids, device=model.device)
+        placeholders = (
+            config.thinker.audio_token_index,
+            config.thinker.image_token_index,
+            config.thinker.video_token_index,
+        )
+        media = torch.isin(ids, torch.tensor(placeholders, device=model.device))
         vectors = model.talker.spelled(talker_vectors(embeds[0], hidden[0], media), ids)
         model.talker.step(vectors[None], positions, talker, [0])
         return thinker, talker
 
-    @torch.inference_mode()
     def say(
         self,
         pieces: Iterable[Piece | bytes],
@@ -250,8 +268,15 @@ class Offline:
         voice: str | None = None,
     ) -> Said:
         """What reply `response_id` to this conversation is, in full."""
-        seed = SETTINGS.seed ^ zlib.crc32(response_id.encode())
         prompt = self.prompt([*pieces, self.template.answer_open])
+        return self.say_to(prompt, response_id, tokens=tokens, voice=voice)
+
+    @torch.inference_mode()
+    def say_to(
+        self, prompt: Prompt, response_id: str, *, tokens: int = 6, voice: str | None = None
+    ) -> Said:
+        """What the reply is to a prompt that ends with the answer's opening."""
+        seed = SETTINGS.seed ^ zlib.crc32(response_id.encode())
         written = write(self.model, prompt, max_tokens=tokens, seed=seed)
         if not written.text_ids:
             return Said(tokens=[], text="", codes=0, pcm=b"")
@@ -286,8 +311,13 @@ def assert_remembers(
     driver: Driver, offline: Offline, whole: Iterable[Piece | bytes], name: str = "c"
 ) -> None:
     """Both caches of a conversation hold exactly this, as if computed in one pass."""
+    assert_holds(driver, offline.caches(whole), name)
+
+
+def assert_holds(driver: Driver, caches: tuple[KVCache, KVCache], name: str = "c") -> None:
+    """Both caches of a conversation hold exactly the same as these of one slot."""
     slot, memory = driver.engine._conversations[name].slot, driver.engine._memory
-    pairs = zip((memory.thinker, memory.talker), offline.caches(whole), strict=True)
+    pairs = zip((memory.thinker, memory.talker), caches, strict=True)
     for ours, theirs in pairs:
         length = theirs.lengths[0]
         assert ours.lengths[slot] == length

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.engine.timeline import FRONT, Item, Piece, Timeline, Truncation
+from streaming.engine.pieces import Piece
+from streaming.engine.timeline import FRONT, Item, Timeline, Truncation
 from streaming.errors import DuplicateItemError, RefusedError, UnknownItemError
 
 SYSTEM, OPENING = Piece((1, 2, 3)), Piece((90, 91))
