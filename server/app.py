@@ -17,7 +17,7 @@ from server import completions, page
 from server.doors import split
 from server.errors import ServerError
 from server.gateway import Gateway
-from server.realtime import realtime
+from server.realtime import qwen_realtime, realtime
 from server.telemetry import ops
 from server.telemetry import routes as telemetry
 from server.webrtc import routes as webrtc
@@ -95,6 +95,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     APIRoute("/readyz", readyz, methods=["GET"]),
     APIRoute("/v1/models", models, methods=["GET"]),
     WebSocketRoute("/v1/realtime", realtime),
+    WebSocketRoute("/api-ws/v1/realtime", qwen_realtime),
     *completions.ROUTES,
     *webrtc.ROUTES,
     *telemetry.ROUTES,

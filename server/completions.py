@@ -28,15 +28,17 @@ from server.errors import (
     ServerError,
 )
 from server.gateway import Gateway
+from server.media_files import MediaFiles
 from server.sessions import limits_of, profile_of
-from server.sound_files import decoded_sound, encoded_sound
+from server.settings import Settings
+from server.sound_files import encoded_sound
 from server.telemetry.watch import ConversationWatch
 from server.translate import to_engine, to_protocol
 from streaming.engine import messages as engine
 from streaming.protocol import commands as said
 from streaming.protocol import engine_events as heard
 from streaming.protocol.completion_answer import CompletionAnswer
-from streaming.protocol.completion_request import Asked, AskedPart, SoundFile, parsed_request
+from streaming.protocol.completion_request import Asked, parsed_request
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.limits import Limits
 
@@ -53,9 +55,9 @@ async def completions(request: Request) -> Response:
         ready = gateway.ready()
     try:
         limits = limits_of(ready, gateway.settings)
-        body = await _body(request, limits.max_message_bytes)
+        body = await _body(request, limits.max_event_bytes)
         asked = parsed_request(body, profile_of(ready), limits)
-        items = await asyncio.to_thread(_decoded, asked, limits)
+        items = await asyncio.to_thread(_decoded, asked, limits, gateway.settings)
     except ProtocolError as error:
         return _refused(error)
     except ClientDisconnect:
@@ -89,24 +91,18 @@ async def _body(request: Request, max_bytes: int) -> Any:
         raise ProtocolError("invalid_json", f"The body is not JSON: {error}.") from None
 
 
-def _decoded(asked: Asked, limits: Limits) -> list[said.CreateItem]:
-    """The conversation as commands, its sound decoded."""
+def _decoded(asked: Asked, limits: Limits, settings: Settings) -> list[said.CreateItem]:
+    """The conversation as commands, its sound and pictures decoded."""
+    files = MediaFiles(limits, settings)
     return [
         said.CreateItem(
             item_id=f"item_{place}",
             previous_item_id=f"item_{place - 1}" if place else None,
             role=item.role,
-            parts=tuple(_part(part, limits) for part in item.parts),
+            parts=tuple(files.part(part) for part in item.parts),
         )
         for place, item in enumerate(asked.items)
     ]
-
-
-def _part(part: AskedPart, limits: Limits) -> said.Part:
-    if isinstance(part, SoundFile):
-        pcm = decoded_sound(part.data, part.kind, max_ms=limits.max_turn_ms, param=part.param)
-        return said.AudioPart(pcm=pcm)
-    return part
 
 
 async def _events(

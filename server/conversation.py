@@ -7,6 +7,7 @@ Knows in which order things pass. Does not know sockets (`realtime.py`), the pro
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from server.asides import Asides
@@ -26,22 +27,34 @@ from streaming.engine.messages import (
 from streaming.engine.messages import Event as EngineMessage
 from streaming.media.formats import AudioFormat
 from streaming.media.playout import Frame
+from streaming.media.video import Pixels
 from streaming.protocol.commands import OpenAside
 from streaming.protocol.live import LiveSession
+from streaming.protocol.outbox import random_id
+from streaming.protocol.qwen.session import QwenSession
 from streaming.protocol.session import RealtimeSession
 
 # About a second of 24 kHz speech in base64.
 LONG_FRAME_BYTES = 2**16
+# In every event that holds a picture; a few bytes may be one of millions of pixels.
+PICTURE = "input_image"
+
+
+Listener = Callable[[list[dict[str, Any]]], None]
 
 
 class Conversation:
-    """Passes what the client says to the engine and what the engine says to the client."""
+    """Passes what the client says to the engine and what the engine says to the client.
+
+    Attributes:
+        listeners: hear every event beside the client.
+    """
 
     def __init__(
         self,
         *,
         conversation_id: str,
-        session: RealtimeSession | LiveSession,
+        session: RealtimeSession | LiveSession | QwenSession,
         engine: EngineClient,
         outbox: Outbox | Feed,
         lifetime: Lifetime,
@@ -53,6 +66,7 @@ class Conversation:
         self._session = session
         self._engine = engine
         self._outbox = outbox
+        self.listeners: list[Listener] = []
         self._messages: asyncio.Queue[EngineMessage] = engine.subscribe(conversation_id)
         self._asides = Asides(conversation_id, engine, self._messages)
         # Client and engine take turns with the session, so that its commands keep their order.
@@ -83,17 +97,23 @@ class Conversation:
             case message:
                 raise AssertionError(f"{type(message).__name__} before the conversation was opened")
 
+    def greeting(self) -> dict[str, Any]:
+        """Returns the session as it is now, for somebody who joins."""
+        session = self._session.snapshot()["session"]
+        return {"type": "session.created", "event_id": random_id("event"), "session": session}
+
     async def receive(self, frame: str | bytes) -> None:
         """Takes one frame of the client.
 
         A frame with seconds of speech keeps the session busy for long (voice activity), and so may
-        any where a model judges turns: it goes to a thread, so that other conversations go on.
+        any with a picture or where a model judges turns: it goes to a thread, so that other
+        conversations go on.
         """
         self._lifetime.touch()
         arrived_s = self._watch.now_s()
         async with self._turn:
             self._watch.arrived_s = arrived_s
-            if len(frame) < LONG_FRAME_BYTES and not self._session.judges_turns:
+            if _is_quick(frame) and not self._session.judges_turns:
                 self._session.receive_event(frame)
             else:
                 await asyncio.to_thread(self._session.receive_event, frame)
@@ -108,6 +128,17 @@ class Conversation:
                 await asyncio.to_thread(self._session.receive_audio, audio, audio_format)
             else:
                 self._session.receive_audio(audio, audio_format)
+            await self._pass_on()
+
+    @property
+    def pictures_thinned(self) -> int:
+        """A camera's pictures that were left out to keep to a number or a budget."""
+        return self._session.pictures_thinned
+
+    async def see(self, pixels: Pixels) -> None:
+        """Takes what a live camera sees."""
+        async with self._turn:
+            self._session.receive_picture(pixels)
             await self._pass_on()
 
     async def follow_playout(self, frames: asyncio.Queue[Frame]) -> None:
@@ -153,8 +184,17 @@ class Conversation:
         if events:
             self._lifetime.touch()
         self._outbox.put(events)
+        for listener in tuple(self.listeners):
+            listener(events)
         for command in self._session.commands():
             self._watch.commanded(command)
             if isinstance(command, OpenAside):
                 self._asides.open(command.response_id)
             await self._engine.send(to_engine(command, self.conversation_id))
+
+
+def _is_quick(frame: str | bytes) -> bool:
+    """Whether a frame can keep a session busy for a moment only."""
+    if len(frame) >= LONG_FRAME_BYTES:
+        return False
+    return PICTURE not in frame if isinstance(frame, str) else PICTURE.encode() not in frame

@@ -3,6 +3,7 @@
     ServerError
     ├── SettingsError       a flag or environment variable that cannot be used
     ├── UnknownModelError   a model this server does not serve (404)
+    ├── IntentError         a kind of session that is not served; names it (400)
     ├── NotReadyError       the engine is starting, or was lost and is coming back (503)
     ├── DrainingError       the server is about to end and takes nobody new (503)
     ├── FullError           every seat is taken; names the limit (503)
@@ -57,6 +58,14 @@ class UnknownModelError(ServerError):
     status = 404
     type = "invalid_request_error"
     code = "model_not_found"
+
+
+class IntentError(ServerError):
+    """The request is for a kind of session that is not served here."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "unsupported_value"
 
 
 class NotReadyError(ServerError):

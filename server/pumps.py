@@ -20,6 +20,7 @@ from server.errors import (
     ForbiddenOriginError,
     FullError,
     IdleError,
+    IntentError,
     NotReadyError,
     ServerEndsError,
     ServerError,
@@ -31,6 +32,7 @@ from server.errors import (
     UnknownModelError,
 )
 from server.listener import abort_connection
+from server.webrtc.errors import CallFullError, NoSuchCallError
 
 logger = logging.getLogger("omnilive.realtime")
 
@@ -42,6 +44,9 @@ CLOSE_CODES: dict[type[ServerError], int] = {
     ServerEndsError: 1012,
     IdleError: 1001,
     UnauthorizedError: 1008,
+    IntentError: 1008,
+    NoSuchCallError: 1008,
+    CallFullError: 1013,
     ForbiddenOriginError: 1008,
     TakenOverError: 1008,
     BadResumeError: 1008,

@@ -1,4 +1,4 @@
-"""`GET /v1/realtime` as a WebSocket: a transport that only pumps.
+"""`GET /v1/realtime` as a WebSocket, and `/api-ws/v1/realtime`: transports that only pump.
 
 Knows the handshake and when to hang up. Does not know what any event means.
 """
@@ -7,44 +7,111 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import pumps, resuming
 from server.conversation import Conversation
-from server.errors import ServerError
+from server.errors import IntentError, ServerError
 from server.gateway import Gateway
 from server.lifetime import Lifetime
 from server.outbox import Outbox
-from server.sessions import new_session
+from server.sessions import new_qwen_session, new_session
+from server.settings import Settings
+from server.sideband import Sideband, join_call
 from server.telemetry.watch import ConversationWatch
+from streaming.engine.messages import EngineReady
+from streaming.protocol.qwen.events import ga_view
+from streaming.protocol.qwen.session import QwenSession
+from streaming.protocol.session import RealtimeSession
 
 logger = logging.getLogger("omnilive.realtime")
 
 SUBPROTOCOL = "realtime"
+CALL_ID = "call_id"
+
+MakeSession = Callable[
+    [EngineReady, Settings, ConversationWatch, dict[str, Any] | None],
+    RealtimeSession | QwenSession,
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """A protocol that conversations are held in.
+
+    Attributes:
+        make_session: makes its side of one.
+        ga_view: what an event of it is in the GA protocol, for the clocks.
+        resumes: its conversations may survive their socket.
+    """
+
+    make_session: MakeSession
+    ga_view: Callable[[dict[str, Any]], dict[str, Any]] = lambda event: event
+    resumes: bool = False
+
+
+OPENAI = Dialect(make_session=new_session, resumes=True)
+QWEN = Dialect(make_session=new_qwen_session, ga_view=ga_view)
 
 
 async def realtime(websocket: WebSocket) -> None:
-    """Serves one client from its handshake until either side hangs up.
+    """Serves a client of OpenAI's protocol: a conversation of its own, or a line into a call."""
+    if CALL_ID in websocket.query_params:
+        gateway: Gateway = websocket.app.state.gateway
+        sideband = Sideband(gateway.settings)
+        await _host(websocket, sideband.outbox, partial(join_call, websocket, gateway, sideband))
+    else:
+        await _talk(websocket, OPENAI)
 
-    A client that may not come in is told so by an `error` event, which browsers can read too, and
-    not by a status that only some clients can.
-    """
+
+async def qwen_realtime(websocket: WebSocket) -> None:
+    """Serves a client of Qwen-Omni-Realtime; known by its path, for the server greets first."""
+    await _talk(websocket, QWEN)
+
+
+async def _talk(websocket: WebSocket, dialect: Dialect) -> None:
+    """Serves one client with a conversation of its own."""
     gateway: Gateway = websocket.app.state.gateway
     settings = gateway.settings
     watch = gateway.telemetry.watch("websocket")
     outbox = Outbox(
         max_events=settings.send_queue_events,
         max_bytes=settings.send_queue_bytes,
-        noted=watch.noted,
+        noted=lambda event: watch.noted(dialect.ga_view(event)),
     )
+    await _host(websocket, outbox, partial(_begin, websocket, gateway, outbox, watch, dialect))
+
+
+async def _begin(
+    websocket: WebSocket,
+    gateway: Gateway,
+    outbox: Outbox,
+    watch: ConversationWatch,
+    dialect: Dialect,
+) -> None:
+    if dialect.resumes and resuming.wanted(websocket, gateway.settings):
+        await resuming.serve(websocket, gateway, watch)
+    else:
+        await _serve(websocket, gateway, outbox, watch, dialect.make_session)
+
+
+async def _host(
+    websocket: WebSocket, outbox: Outbox, serve: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    """Serves one client from its handshake until either side hangs up.
+
+    A client that may not come in is told so by an `error` event, which browsers can read too, and
+    not by a status that only some clients can.
+    """
+    settings = websocket.app.state.gateway.settings
     await websocket.accept(subprotocol=choose_subprotocol(websocket.scope["subprotocols"]))
     try:
-        if resuming.wanted(websocket, settings):
-            await resuming.serve(websocket, gateway, watch)
-        else:
-            await _serve(websocket, gateway, outbox, watch)
+        await serve()
     except ServerError as error:
         logger.info("hanging up: %s", error.code)
         await pumps.hang_up(websocket, outbox, error, settings.send_timeout_s)
@@ -60,7 +127,11 @@ def choose_subprotocol(offered: Sequence[str]) -> str | None:
 
 
 async def _serve(
-    websocket: WebSocket, gateway: Gateway, outbox: Outbox, watch: ConversationWatch
+    websocket: WebSocket,
+    gateway: Gateway,
+    outbox: Outbox,
+    watch: ConversationWatch,
+    make_session: MakeSession,
 ) -> None:
     """Opens a conversation and pumps until the client leaves.
 
@@ -69,12 +140,13 @@ async def _serve(
     """
     with gateway.telemetry.recorder.door("websocket"):
         visitor = gateway.doors.let_in(websocket)
+        _check_intent(websocket.query_params.get("intent"))
         ready = gateway.admit(websocket.query_params.get("model"), visitor)
     lifetime = Lifetime(gateway.settings, gateway.draining)
     with gateway.seat(visitor) as conversation_id:
         conversation = Conversation(
             conversation_id=conversation_id,
-            session=new_session(ready, gateway.settings, watch, visitor.identity.session),
+            session=make_session(ready, gateway.settings, watch, visitor.identity.session),
             engine=gateway.engine,
             outbox=outbox,
             lifetime=lifetime,
@@ -96,6 +168,15 @@ async def _serve(
             raise first from None
         finally:
             conversation.close()
+
+
+def _check_intent(intent: str | None) -> None:
+    """Raises IntentError for a session that is no conversation."""
+    if intent is not None:
+        raise IntentError(
+            f"sessions with the intent {intent[:64]!r} are not served; leave it out, and ask for "
+            "'audio.input.transcription' in a conversation"
+        )
 
 
 async def _pump(

@@ -1,26 +1,33 @@
-"""Makes the protocol session of a new conversation, with real ears and a real mouth.
+"""Makes the protocol session of a new conversation, with a real ear, mouth and eye.
 
 Knows which settings and which figures of the engine bound a session. Does not know transports.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from server.clock import unix_s
 from server.settings import Settings
 from server.telemetry.ear import Hearing, WatchedEar
 from streaming.engine.messages import EngineReady
+from streaming.media.eye import Eye
 from streaming.media.mouth import Mouth
 from streaming.media.playout import Playout
+from streaming.media.video import MODEL_PIXELS
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.live import LiveMouth, LiveSession
 from streaming.protocol.ports import MouthPort
+from streaming.protocol.qwen.options import ga_defaults
+from streaming.protocol.qwen.session import QwenSession
 from streaming.protocol.session import RealtimeSession
 from streaming.turns.ear import Ear
 
 # What one turn may take of the context; the rest is for instructions and the answer.
 TURN_SHARE = 0.75
+# And what its pictures may; a turn that is longer goes on without.
+FILMED_SHARE = 0.5
 # Sound waits as float32 at 16 kHz: this much of it is 38 MB.
 LONGEST_TURN_MS = 600_000
 
@@ -43,6 +50,7 @@ def new_session(
         profile=profile_of(ready),
         ear=WatchedEar(Ear(), hearing),
         mouth=mouth or Mouth(),
+        eye=new_eye(settings, frame_pixels=settings.camera_pixels),
         new_mouth=Mouth if mouth is None else None,
         limits=limits_of(ready, settings),
         expires_at_s=unix_s() + settings.max_session_s,
@@ -66,9 +74,45 @@ def new_live_session(
     return LiveSession(new_session(ready, settings, hearing, defaults, mouth), mouth, playout)
 
 
+def new_qwen_session(
+    ready: EngineReady,
+    settings: Settings,
+    hearing: Hearing,
+    defaults: dict[str, Any] | None = None,
+) -> QwenSession:
+    """Returns the same in the dialect of Qwen-Omni-Realtime.
+
+    Raises:
+        ProtocolError: The defaults are wrong, or ask for what is not served.
+    """
+    profile, limits = profile_of(ready), limits_of(ready, settings)
+    if defaults is None:
+        defaults = ga_defaults(profile)
+    inner = new_session(ready, settings, hearing, defaults)
+    return QwenSession(inner, profile, limits)
+
+
 def limits_of(ready: EngineReady, settings: Settings) -> Limits:
     """Returns the bounds of a session with this engine."""
-    return Limits(max_message_bytes=settings.max_event_bytes, max_turn_ms=max_turn_ms(ready))
+    return Limits(
+        max_event_bytes=settings.max_event_bytes,
+        max_turn_ms=max_turn_ms(ready),
+        max_image_pixels=settings.max_image_pixels,
+        frames_per_second=settings.camera_fps,
+        quiet_video_tokens=settings.quiet_video_tokens,
+        filmed_turn_tokens=int(FILMED_SHARE * ready.context_tokens),
+    )
+
+
+def new_eye(settings: Settings, *, frame_pixels: int = MODEL_PIXELS) -> Eye:
+    """Returns what looks at one client's pictures; those of a video get `frame_pixels` at most."""
+    return Eye(
+        frame_pixels=frame_pixels,
+        max_bytes=settings.max_image_bytes,
+        max_pixels=settings.max_image_pixels,
+        per_minute=settings.max_images_per_minute,
+        clock=time.monotonic,
+    )
 
 
 def profile_of(ready: EngineReady) -> ModelProfile:

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server.errors import SettingsError
+from streaming.media.video import MODEL_PIXELS
 
 ENV_PREFIX = "OMNILIVE_"
 
@@ -175,14 +176,46 @@ class Settings(BaseSettings):
     call_connect_timeout_s: float = Field(
         30.0, gt=0, le=600, description="how long a call may take to connect before it is dropped"
     )
-    camera_fps: float = Field(
-        2.0, gt=0, le=30, description="pictures a second that are taken from a camera"
+    max_sidebands: int = Field(
+        4, ge=0, le=64, description="other lines into one call (by its call_id) at the same time"
+    )
+    camera_fps: int = Field(
+        2, ge=1, le=30, description="pictures a second that are taken from a camera"
     )
     max_frame_pixels: int = Field(
         1920 * 1080,
         ge=2**10,
         le=2**26,
         description="pixels of a camera's picture; a camera with more is turned off",
+    )
+    camera_pixels: int = Field(
+        256 * 28 * 28,
+        ge=28 * 28,
+        le=MODEL_PIXELS,
+        description="pixels that a camera's picture is scaled down to; two take a position for 784",
+    )
+    quiet_video_tokens: int = Field(
+        512,
+        ge=64,
+        le=2**16,
+        description="positions that a camera's pictures may take that were seen between turns",
+    )
+
+    # images
+    max_image_bytes: int = Field(
+        10 * 2**20, ge=2**10, le=2**28, description="size of one image that a client sends"
+    )
+    max_image_pixels: int = Field(
+        12_000_000,
+        ge=2**10,
+        le=12_800_000,
+        description="pixels of the images of one item or message together",
+    )
+    max_video_frames: int = Field(
+        64, ge=1, le=768, description="frames that are taken of one video file or list of images"
+    )
+    max_images_per_minute: int = Field(
+        240, ge=1, le=6000, description="images that one session or request may send in a minute"
     )
 
     # how soon

@@ -22,6 +22,17 @@ def to_engine(command: said.Command, conversation_id: str) -> engine.Command:
             return engine.UserAudioStart(conversation_id=conversation_id, item_id=item)
         case said.AppendUserAudio(item_id=item, pcm=pcm):
             return engine.UserAudio(conversation_id=conversation_id, item_id=item, pcm=pcm)
+        case said.AppendUserFrame(item_id=item, frame=frame, frames_per_second=fps):
+            return engine.UserFrame(
+                conversation_id=conversation_id,
+                item_id=item,
+                frame=_frame(frame),
+                frames_per_second=fps,
+            )
+        case said.ShowUserVideo(item_id=item, video=video):
+            return engine.UserVideo(
+                conversation_id=conversation_id, item_id=item, video=_video(video)
+            )
         case said.PauseUserAudio(item_id=item):
             return engine.UserAudioPause(conversation_id=conversation_id, item_id=item)
         case said.CommitUserAudio(item_id=item):
@@ -162,10 +173,26 @@ def _part(part: said.Part) -> engine.Part:
             return engine.TextPart(text=text)
         case said.AudioPart(pcm=pcm):
             return engine.AudioPart(pcm=pcm)
+        case said.ImagePart(frame=frame):
+            return engine.ImagePart(frame=_frame(frame))
+        case said.VideoPart():
+            return _video(part)
         case said.ToolCallPart(name=name, arguments=arguments):
             return engine.ToolCallPart(name=name, arguments=arguments)
         case said.ToolResultPart(output=output):
             return engine.ToolResultPart(output=output)
+
+
+def _frame(frame: said.Frame) -> engine.Frame:
+    return engine.Frame(pixels=frame.pixels, rows=frame.rows, columns=frame.columns)
+
+
+def _video(video: said.VideoPart) -> engine.VideoPart:
+    return engine.VideoPart(
+        frames=tuple(map(_frame, video.frames)),
+        frames_per_second=video.frames_per_second,
+        pcm=video.pcm,
+    )
 
 
 def _reply_done(message: engine.ResponseDone) -> heard.ReplyDone:
@@ -178,7 +205,10 @@ def _reply_done(message: engine.ResponseDone) -> heard.ReplyDone:
         usage=heard.ReplyUsage(
             input_text_tokens=usage.input_text_tokens,
             input_audio_tokens=usage.input_audio_tokens,
+            input_image_tokens=usage.input_image_tokens,
             cached_tokens=usage.cached_tokens,
+            cached_audio_tokens=usage.cached_audio_tokens,
+            cached_image_tokens=usage.cached_image_tokens,
             output_text_tokens=usage.output_text_tokens,
             output_audio_tokens=usage.output_audio_tokens,
         ),

@@ -27,8 +27,8 @@ def write_checkpoint(directory: Path, *, talkative: bool = False, sees: bool = F
     """Writes it and returns the directory; the same weights every time.
 
     A `talkative` one never writes a control token nor ends its speech, so that a reply goes on to
-    its limits; and it closes a bracket at once, so that a call that must be made is a whole one. One
-    that `sees` takes images and videos too.
+    its limits; and it closes a bracket at once, so that a call that must be made is a whole one.
+    One that `sees` takes images and videos too.
     """
     backend = text.backend()
     backend.save(str(directory / "tokenizer.json"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from typing import Any
 from uuid import uuid4
 
@@ -24,7 +24,9 @@ from server.webrtc.camera import Camera
 from server.webrtc.channel import EventChannel
 from server.webrtc.errors import (
     CallError,
+    CallFullError,
     CallLostError,
+    CallOverError,
     ConnectTimeoutError,
     HungUpError,
     OfferError,
@@ -32,6 +34,7 @@ from server.webrtc.errors import (
 from server.webrtc.microphone import RATE_HZ, Microphone
 from server.webrtc.offer import Offer
 from server.webrtc.peer import Peer
+from server.webrtc.registry import Listener
 from server.webrtc.speaker import Speaker
 from streaming.engine.messages import EngineReady
 from streaming.media.errors import FrameError, PlayoutFullError
@@ -81,12 +84,18 @@ class Call:
         except ProtocolError as error:
             raise OfferError(error.message, error.param, error.code) from None
         self._ended = asyncio.Event()
+        self._listeners: list[Listener] = []
         self._reason = ""
         self._heard_samples = 0
         self._lifetime = Lifetime(settings, gateway.draining)
         self.microphone = Microphone()
         self.speaker = Speaker(self._playout, gateway.calls.encoding, watch=self._played)
-        self.camera = Camera(settings, lambda: self._heard_samples * 1000 // RATE_HZ, self._line)
+        self.camera = Camera(
+            settings,
+            lambda: self._heard_samples * 1000 // RATE_HZ,
+            self._line,
+            lambda: self._conversation.pictures_thinned,
+        )
         self._channel = EventChannel(
             self._outbox,
             max_message_bytes=offer.max_message_bytes,
@@ -122,6 +131,35 @@ class Call:
         """Asks for the call's end."""
         self._reason = reason
         self._ended.set()
+
+    def join(self, listener: Listener) -> None:
+        """Lets somebody hear the call's events from now on, beginning with its session.
+
+        Raises:
+            CallFullError: As many do as may; names the limit.
+        """
+        limit = self._settings.max_sidebands
+        if len(self._listeners) >= limit:
+            raise CallFullError(f"{limit} other lines are in this call (max_sidebands)")
+        self._listeners.append(listener)
+        listener.take([self._conversation.greeting()])
+        self._conversation.listeners.append(listener.take)
+
+    def leave(self, listener: Listener) -> None:
+        """Lets them hear no more."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+            self._conversation.listeners.remove(listener.take)
+
+    async def receive(self, frame: str | bytes) -> None:
+        """Takes an event that does not come from the peer.
+
+        What that leads to may be too much for the peer, and ends the call then.
+        """
+        try:
+            await self._conversation.receive(frame)
+        except ServerError as error:
+            self.hang_up(str(error))
 
     async def run(self) -> None:
         """Lives until either side ends the call, or a limit does; then cleans up."""
@@ -219,7 +257,9 @@ class Call:
             return
         if self._peer.video is not None:
             try:
-                await self.camera.watch(*self._peer.video)
+                async with aclosing(self.camera.watch(*self._peer.video)) as pictures:
+                    async for pixels in pictures:
+                        await self._conversation.see(pixels)
             except (FrameError, CallError) as error:
                 self._say(f"the camera is turned off: {error}")
 
@@ -244,6 +284,8 @@ class Call:
         finally:
             self._conversation.close()
             self._seat.close()
+            for listener in self._listeners:
+                listener.end(CallOverError("the call is over"))
 
 
 class CameraError(CallError):

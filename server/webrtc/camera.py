@@ -1,11 +1,11 @@
-"""The peer's camera: decoded video becomes sampled, scaled RGB pictures with a position in time.
+"""The peer's camera: decoded video becomes sampled, scaled RGB pictures.
 
 Knows aiortc's video track and its limits. Does not know what the pictures are for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 
 import av
 import numpy as np
@@ -15,25 +15,35 @@ from aiortc.mediastreams import MediaStreamError
 from server.settings import Settings
 from server.telemetry.line import LineWatch
 from server.webrtc.errors import FloodError
-from streaming.media.video import Album, FrameSampler, VideoFrame
+from streaming.media.video import FrameSampler, Pixels
 
-# A minute at two pictures a second.
-MAX_WAITING_FRAMES = 120
 # Frames that wait for aiortc's decoder: half a second of a fast camera.
 MAX_UNDECODED = 60
 
 
 class Camera:
-    """Collects pictures in an album; a camera that sends too much is turned off."""
+    """Samples the pictures of a track; a camera that sends too much is turned off."""
 
-    def __init__(self, settings: Settings, position_ms: Callable[[], int], line: LineWatch) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        position_ms: Callable[[], int],
+        line: LineWatch,
+        thinned: Callable[[], int],
+    ) -> None:
         self._line = line
-        self.album = Album(MAX_WAITING_FRAMES)
-        self._sampler = FrameSampler(fps=settings.camera_fps, max_pixels=settings.max_frame_pixels)
+        self._thinned = thinned
+        self._sampler = FrameSampler(
+            fps=settings.camera_fps,
+            max_pixels=settings.max_frame_pixels,
+            frame_pixels=settings.camera_pixels,
+        )
         self._position_ms = position_ms
 
-    async def watch(self, track: MediaStreamTrack, receiver: RTCRtpReceiver) -> None:
-        """Takes pictures until the track ends.
+    async def watch(
+        self, track: MediaStreamTrack, receiver: RTCRtpReceiver
+    ) -> AsyncGenerator[Pixels]:
+        """Yields pictures until the track ends.
 
         Raises:
             FrameError: A picture is too large; names the limit.
@@ -44,11 +54,10 @@ class Camera:
                 frame = await track.recv()
                 assert isinstance(frame, av.VideoFrame)
                 self._check(receiver)
-                at_ms = self._position_ms()
-                is_kept = self._sampler.wants(at_ms)
+                is_kept = self._sampler.wants(self._position_ms())
+                self._line.saw(is_kept=is_kept, thinned=self._thinned())
                 if is_kept:
-                    self.album.add(self._picture(frame, at_ms))
-                self._line.saw(is_kept=is_kept, thinned=self.album.thinned)
+                    yield self._picture(frame)
         except MediaStreamError:
             return
         finally:
@@ -61,7 +70,7 @@ class Camera:
                 f"{waiting} video frames wait to be decoded, more than {MAX_UNDECODED}"
             )
 
-    def _picture(self, frame: av.VideoFrame, at_ms: int) -> VideoFrame:
+    def _picture(self, frame: av.VideoFrame) -> Pixels:
         columns, rows = self._sampler.size(frame.width, frame.height)
         scaled = frame.reformat(width=columns, height=rows, format="rgb24")
-        return VideoFrame(pixels=scaled.to_ndarray().astype(np.uint8, copy=False), at_ms=at_ms)
+        return scaled.to_ndarray().astype(np.uint8, copy=False)

@@ -9,6 +9,8 @@
     ├── ConnectTimeoutError  no connection in time; names the limit
     ├── CallLostError        the peer is gone
     ├── HungUpError          somebody asked for the end
+    ├── CallOverError        a call that a second line was in has ended
+    ├── CallFullError        as many second lines are in a call as may be; names the limit (503)
     └── FloodError           more sound or more events than the call can take; names the limit
 
 Knows status codes. Does not know when they are raised.
@@ -98,3 +100,14 @@ class FloodError(CallError):
 
     type = "invalid_request_error"
     code = "too_much_input"
+
+
+class CallOverError(CallError):
+    """The call has ended, for whatever reason."""
+
+
+class CallFullError(CallError):
+    """One more line into a call than may be."""
+
+    status = 503
+    code = "call_full"

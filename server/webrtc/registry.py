@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
+from server.errors import ServerError
 from server.settings import Settings
 from server.webrtc.errors import NoSuchCallError
 from server.webrtc.ice import IceServers
@@ -20,6 +21,16 @@ from server.webrtc.ice import IceServers
 COLLECT_EVERY_CALLS = 8
 # Encoding takes a third of a millisecond for each call and 20 ms.
 ENCODER_THREADS = 2
+
+
+class Listener(Protocol):
+    """Hears the events of a call beside its peer."""
+
+    def take(self, events: Iterable[dict[str, Any]]) -> None:
+        """Take events of the call."""
+
+    def end(self, failure: ServerError) -> None:
+        """The call is over."""
 
 
 class Endable(Protocol):
@@ -33,6 +44,15 @@ class Endable(Protocol):
 
     def run(self) -> Coroutine[Any, Any, None]:
         """Live, and clean up."""
+
+    def join(self, listener: Listener) -> None:
+        """Let somebody hear the call's events from now on."""
+
+    def leave(self, listener: Listener) -> None:
+        """Let them hear no more."""
+
+    async def receive(self, frame: str | bytes) -> None:
+        """Take an event that does not come from the peer."""
 
 
 class Calls:
@@ -66,10 +86,18 @@ class Calls:
         Raises:
             NoSuchCallError: There is none of this id that belongs to `owner`.
         """
+        self.find(call_id, owner).hang_up("the call was hung up")
+
+    def find(self, call_id: str, owner: str | None) -> Endable:
+        """Returns an open call.
+
+        Raises:
+            NoSuchCallError: There is none of this id that belongs to `owner`.
+        """
         call = self._calls.get(call_id)
         if call is None or call.owner != owner:
             raise NoSuchCallError(f"there is no call {call_id[:100]!r} here", "call_id")
-        call.hang_up("the call was hung up")
+        return call
 
     async def close(self) -> None:
         """Ends every call and waits until all are cleaned up."""

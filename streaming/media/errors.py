@@ -2,7 +2,7 @@
 
 MediaError
 ├── CodecError        bytes that are no whole number of samples, or no packet of their codec
-├── FrameError        a camera's picture that is larger than the limit; names it
+├── FrameError        a picture that cannot be used, or is beyond a limit; names it
 ├── PlayoutFullError  more speech waits to be played than may; names the limit
 └── WavError          a file that cannot be read as speech; names the file and what is wrong
 """
@@ -17,7 +17,15 @@ class CodecError(MediaError):
 
 
 class FrameError(MediaError):
-    """A picture that is larger than the limit; the message names both."""
+    """A picture that cannot be used; the message says why, and names the limit if it is one.
+
+    Attributes:
+        code: why, for machines.
+    """
+
+    def __init__(self, message: str, *, code: str = "invalid_image") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class PlayoutFullError(MediaError):

@@ -7,6 +7,7 @@ the model's own sizes: what comes out is no larger than the model can use, and n
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,11 @@ from streaming.media.errors import FrameError
 
 Pixels = npt.NDArray[np.uint8]
 
-# The most that the architecture makes of one video frame: 768 positions of 28 × 28 pixels.
-MODEL_PIXELS = 768 * 28 * 28
+# What the architecture makes of a video's temporal step of two frames: 128 to 768 positions, each
+# of 28 × 28 pixels.
+POSITION_PIXELS = 28 * 28
+STEP_TOKENS = (128, 768)
+MODEL_PIXELS = STEP_TOKENS[1] * POSITION_PIXELS
 MIN_SIDE = 28
 MAX_ASPECT = 200
 
@@ -38,9 +42,10 @@ class VideoFrame:
 class FrameSampler:
     """Says which pictures of a stream to keep, at a steady rate in the stream's time."""
 
-    def __init__(self, *, fps: float, max_pixels: int) -> None:
+    def __init__(self, *, fps: float, max_pixels: int, frame_pixels: int = MODEL_PIXELS) -> None:
         self._interval_ms = 1000.0 / fps
         self._max_pixels = max_pixels
+        self._frame_pixels = frame_pixels
         self._next_ms: float | None = None
 
     def wants(self, at_ms: int) -> bool:
@@ -64,14 +69,11 @@ class FrameSampler:
         if columns * rows > self._max_pixels:
             raise FrameError(
                 f"a picture of {columns} × {rows} pixels is larger than {self._max_pixels} "
-                "(max_frame_pixels)"
+                "(max_frame_pixels)",
+                code="image_too_large",
             )
-        if min(columns, rows) < MIN_SIDE:
-            raise FrameError(f"a picture of {columns} × {rows} pixels has a side below {MIN_SIDE}")
-        if max(columns, rows) > MAX_ASPECT * min(columns, rows):
-            raise FrameError(f"a picture of {columns} × {rows} pixels is beyond 1:{MAX_ASPECT}")
-        scale = min(1.0, math.sqrt(MODEL_PIXELS / (columns * rows)))
-        return _even(columns * scale), _even(rows * scale)
+        columns, rows = fitted(columns, rows, self._frame_pixels)
+        return _even(columns), _even(rows)
 
 
 class Album:
@@ -112,5 +114,36 @@ class Album:
         return taken
 
 
-def _even(side: float) -> int:
-    return max(2, math.floor(side / 2) * 2)
+def fitted(columns: int, rows: int, max_pixels: int | None) -> tuple[int, int]:
+    """The size to scale to (columns, rows): of the same aspect, and never larger than it was.
+
+    Raises:
+        FrameError: The picture is too small or too narrow; names the limit.
+    """
+    if min(columns, rows) < MIN_SIDE:
+        raise FrameError(f"a picture of {columns} × {rows} pixels has a side below {MIN_SIDE}")
+    if max(columns, rows) > MAX_ASPECT * min(columns, rows):
+        raise FrameError(f"a picture of {columns} × {rows} pixels is beyond 1:{MAX_ASPECT}")
+    if max_pixels is None or columns * rows <= max_pixels:
+        return columns, rows
+    scale = math.sqrt(max_pixels / (columns * rows))
+    return max(1, math.floor(columns * scale)), max(1, math.floor(rows * scale))
+
+
+def frame_tokens(frame: VideoFrame) -> float:
+    """How many positions the model makes of one frame of a video, of two that share them."""
+    rows, columns = frame.pixels.shape[:2]
+    least, most = STEP_TOKENS
+    return min(max(float(rows * columns) / POSITION_PIXELS, least), most) / 2
+
+
+def thinned(frames: Sequence[VideoFrame], count: int) -> list[VideoFrame]:
+    """At most `count` of the frames, evenly spread, the last one among them."""
+    if len(frames) <= count:
+        return list(frames)
+    last = len(frames) - 1
+    return [frames[last - round(n * last / max(1, count - 1))] for n in reversed(range(count))]
+
+
+def _even(side: int) -> int:
+    return max(2, side // 2 * 2)

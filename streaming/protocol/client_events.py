@@ -43,6 +43,12 @@ class AudioAppend(ClientEvent):
     audio: str
 
 
+class ImageAppend(ClientEvent):
+    """What the camera sees now: a JPEG, PNG or WebP file in base64. Not of OpenAI's API."""
+
+    image: str
+
+
 class AudioCommit(ClientEvent):
     """The user's turn ends here."""
 
@@ -127,6 +133,7 @@ class ResponseCancel(ClientEvent):
 CLIENT_EVENTS: dict[str, type[ClientEvent]] = {
     "session.update": SessionUpdate,
     "input_audio_buffer.append": AudioAppend,
+    "input_image_buffer.append": ImageAppend,
     "input_audio_buffer.commit": AudioCommit,
     "input_audio_buffer.clear": AudioClear,
     "conversation.item.create": ItemCreate,
@@ -139,7 +146,7 @@ CLIENT_EVENTS: dict[str, type[ClientEvent]] = {
 }
 
 # Only these may be as large as a frame may be at all.
-_BULKY = {"input_audio_buffer.append", "conversation.item.create"}
+BULKY = {"input_audio_buffer.append", "input_image_buffer.append", "conversation.item.create"}
 
 
 def decoded(frame: str | bytes, limits: Limits) -> Object:
@@ -149,11 +156,10 @@ def decoded(frame: str | bytes, limits: Limits) -> Object:
         ProtocolError: Too large, not JSON, or not an object.
     """
     size = len(frame)
-    if size > limits.max_message_bytes:
+    if size > limits.max_event_bytes:
         raise ProtocolError(
             "message_too_large",
-            f"The message has {size} bytes, more than {limits.max_message_bytes} "
-            "(max_message_bytes).",
+            f"The message has {size} bytes, more than {limits.max_event_bytes} (max_event_bytes).",
         )
     try:
         value = orjson.loads(frame)
@@ -183,7 +189,7 @@ def parsed(value: Object, size_bytes: int, limits: Limits) -> ClientEvent:
         choices = ", ".join(f"'{name}'" for name in CLIENT_EVENTS)
         message = f"Invalid value: {shown(kind)}. Supported values are: {choices}."
         raise ProtocolError("invalid_value", message, "type")
-    if size_bytes > limits.max_options_bytes and kind not in _BULKY:
+    if size_bytes > limits.max_options_bytes and kind not in BULKY:
         message = (
             f"A {kind} of {size_bytes} bytes is larger than {limits.max_options_bytes} "
             "(max_options_bytes)."

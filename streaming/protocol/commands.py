@@ -30,6 +30,31 @@ class AudioPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One picture: RGB, 8 bits each, row by row."""
+
+    pixels: bytes
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePart:
+    """A still image inside a user's item."""
+
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoPart:
+    """A video inside a user's item; `pcm` is the sound heard with it, None if it is silent."""
+
+    frames: tuple[Frame, ...]
+    frames_per_second: float
+    pcm: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallPart:
     """A function call of the assistant; `arguments` is JSON."""
 
@@ -44,7 +69,7 @@ class ToolResultPart:
     output: str
 
 
-Part: TypeAlias = TextPart | AudioPart | ToolCallPart | ToolResultPart
+Part: TypeAlias = TextPart | AudioPart | ImagePart | VideoPart | ToolCallPart | ToolResultPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +85,23 @@ class AppendUserAudio:
 
     item_id: str
     pcm: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendUserFrame:
+    """What the camera saw at second n / `frames_per_second` of the turn, n counting from 0."""
+
+    item_id: str
+    frame: Frame
+    frames_per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowUserVideo:
+    """What the camera saw before the turn, or behind its sound if some of that has come."""
+
+    item_id: str
+    video: VideoPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +246,8 @@ class Aside:
 Command: TypeAlias = (
     StartUserAudio
     | AppendUserAudio
+    | AppendUserFrame
+    | ShowUserVideo
     | PauseUserAudio
     | CommitUserAudio
     | DropUserAudio

@@ -183,7 +183,7 @@ class CompletionAnswer:
 
 def usage_of(usage: ReplyUsage) -> Object:
     """Token counts as this API shows them."""
-    prompt = usage.input_text_tokens + usage.input_audio_tokens
+    prompt = usage.input_text_tokens + usage.input_audio_tokens + usage.input_image_tokens
     completion = usage.output_text_tokens + usage.output_audio_tokens
     return {
         "prompt_tokens": prompt,
@@ -192,6 +192,7 @@ def usage_of(usage: ReplyUsage) -> Object:
         "prompt_tokens_details": {
             "text_tokens": usage.input_text_tokens,
             "audio_tokens": usage.input_audio_tokens,
+            "image_tokens": usage.input_image_tokens,
             "cached_tokens": usage.cached_tokens,
         },
         "completion_tokens_details": {

@@ -7,8 +7,6 @@ and the answer says so; nothing is ignored in silence.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -22,6 +20,8 @@ from streaming.protocol.commands import (
 from streaming.protocol.completion_wire import (
     AssistantMessage,
     CompletionRequest,
+    Film,
+    Frames,
     Message,
     Picture,
     Sound,
@@ -36,6 +36,7 @@ from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.session_config import refuse_modality, voice_named
 from streaming.protocol.tools import Tools, parsed_tools
 from streaming.protocol.validation import shown, validated
+from streaming.protocol.wire_image import data_of, decoded
 
 Object: TypeAlias = dict[str, Any]
 
@@ -59,6 +60,8 @@ _NOT_APPLIED = (
 )
 FILE_FORMATS = ("wav", "flac", "mp3", "opus")
 STREAM_FORMATS = ("pcm16", "wav")
+# Frames a second of a video whose pace is not given, as the published processor takes it.
+DEFAULT_FPS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,35 @@ class SoundFile:
     param: str
 
 
-AskedPart: TypeAlias = TextPart | SoundFile | ToolCallPart | ToolResultPart
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFile:
+    """An image that is still to be decoded; one of `low` detail may be scaled down."""
+
+    data: bytes
+    low: bool
+    param: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoFile:
+    """A video file, with its sound, that is still to be decoded, `fps` frames a second."""
+
+    data: bytes
+    fps: float
+    param: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameFiles:
+    """A silent video's frames, `fps` a second, that are still to be decoded."""
+
+    files: tuple[bytes, ...]
+    fps: float
+    param: str
+
+
+MediaFile: TypeAlias = SoundFile | ImageFile | VideoFile | FrameFiles
+AskedPart: TypeAlias = TextPart | MediaFile | ToolCallPart | ToolResultPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,22 +277,29 @@ def _said(message: AssistantMessage, param: str) -> list[AskedItem]:
     return items
 
 
-def _part(part: Text | Sound | Picture, param: str, profile: ModelProfile) -> TextPart | SoundFile:
+def _part(
+    part: Text | Sound | Picture | Film | Frames, param: str, profile: ModelProfile
+) -> TextPart | MediaFile:
     match part:
         case Text(text=text):
             return TextPart(text=text)
-        case Picture(type=kind):
-            wanted = "image" if kind == "image_url" else "video"
-            takes = " and ".join(profile.inputs)
-            but = (
-                f"not {wanted}s" if wanted not in profile.inputs else f"but {wanted}s not here yet"
-            )
-            raise CapabilityError(f"{profile.model_id} takes {takes}, {but}.", f"{param}.type")
+        case Picture(image_url=url):
+            profile.require("image", param=f"{param}.type")
+            place = f"{param}.image_url.url"
+            low = url.detail == "low"
+            return ImageFile(data=data_of(url.url, param=place), low=low, param=place)
+        case Film(video_url=url, fps=fps):
+            profile.require("video", param=f"{param}.type")
+            place = f"{param}.video_url.url"
+            data = data_of(url.url, param=place, what="video")
+            return VideoFile(data=data, fps=fps or DEFAULT_FPS, param=place)
+        case Frames(video=urls, fps=fps):
+            profile.require("video", param=f"{param}.type")
+            place = f"{param}.video"
+            files = tuple(data_of(url, param=f"{place}[{i}]") for i, url in enumerate(urls))
+            return FrameFiles(files=files, fps=fps or DEFAULT_FPS, param=place)
         case Sound(input_audio=sound):
-            if "audio" not in profile.inputs:
-                takes = " and ".join(profile.inputs)
-                message = f"{profile.model_id} takes {takes}, not audio."
-                raise CapabilityError(message, f"{param}.type")
+            profile.require("audio", param=f"{param}.type")
             return _sound(sound, f"{param}.input_audio.data")
 
 
@@ -272,11 +310,8 @@ def _sound(sound: SoundData, param: str) -> SoundFile:
         raise CapabilityError(message, param)
     if data.startswith("data:"):
         data = data.partition(",")[2]
-    try:
-        return SoundFile(data=base64.b64decode(data, validate=True), kind=sound.format, param=param)
-    except (binascii.Error, ValueError):
-        message = f"Invalid '{param}': expected a sound file in base64."
-        raise ProtocolError("invalid_value", message, param) from None
+    file = decoded(data, param=param, what="sound file")
+    return SoundFile(data=file, kind=sound.format, param=param)
 
 
 def _text(content: str | list[Text]) -> str:

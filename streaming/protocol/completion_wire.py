@@ -36,17 +36,37 @@ class Sound(Wire):
     input_audio: SoundData
 
 
+class Url(Wire):
+    """A data URL; `detail` "low" lets an image be scaled down."""
+
+    url: str
+    detail: Literal["auto", "low", "high"] | None = None
+
+
 class Picture(Wire):
-    """An image or a video, in any of the forms in which clients send them."""
+    """An image."""
 
-    type: Literal["image_url", "video_url", "video"]
-    image_url: Object | None = None
-    video_url: Object | None = None
-    video: list[str] | None = None
-    fps: float | None = None
+    type: Literal["image_url"]
+    image_url: Url
 
 
-UserPart: TypeAlias = Annotated[Text | Sound | Picture, Field(discriminator="type")]
+class Film(Wire):
+    """A video file with its sound. Not of OpenAI's form."""
+
+    type: Literal["video_url"]
+    video_url: Url
+    fps: Annotated[float, Field(gt=0, le=30)] | None = None
+
+
+class Frames(Wire):
+    """A silent video as a list of images, `fps` a second. Not of OpenAI's form."""
+
+    type: Literal["video"]
+    video: Annotated[list[str], Field(min_length=1)]
+    fps: Annotated[float, Field(gt=0, le=30)] | None = None
+
+
+UserPart: TypeAlias = Annotated[Text | Sound | Picture | Film | Frames, Field(discriminator="type")]
 
 
 class SystemMessage(Wire):

@@ -14,11 +14,14 @@ ReplyStatus: TypeAlias = Literal["completed", "cancelled", "incomplete", "failed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyUsage:
-    """Tokens that a reply cost; `cached_tokens` of the input were already in the KV cache."""
+    """Tokens that a reply cost; `cached_*` of the input were already in the KV cache."""
 
     input_text_tokens: int = 0
     input_audio_tokens: int = 0
+    input_image_tokens: int = 0
     cached_tokens: int = 0
+    cached_audio_tokens: int = 0
+    cached_image_tokens: int = 0
     output_text_tokens: int = 0
     output_audio_tokens: int = 0
 

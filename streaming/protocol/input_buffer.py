@@ -19,6 +19,7 @@ from streaming.protocol.history import History
 from streaming.protocol.items import Content, Item
 from streaming.protocol.limits import Limits
 from streaming.protocol.outbox import Outbox
+from streaming.protocol.sight import Sight
 
 # Every rate of the wire divides this one, so that buffered time adds up exactly.
 TICKS_HZ = 48_000
@@ -28,10 +29,11 @@ BYTES_PER_MS = 16 * 4  # of float32 at 16 kHz
 class InputBuffer:
     """The turn that is being spoken. A turn begins with its first audio or with speech."""
 
-    def __init__(self, outbox: Outbox, history: History, limits: Limits) -> None:
+    def __init__(self, outbox: Outbox, history: History, limits: Limits, sight: Sight) -> None:
         self._outbox = outbox
         self._history = history
         self._limits = limits
+        self._sight = sight
         self._item_id: str | None = None
         self._size_bytes = 0
         self._received_ticks = 0
@@ -70,16 +72,18 @@ class InputBuffer:
                 "of audio.",
             )
 
-    def add(self, pcm: bytes) -> None:
-        """Audio of the turn, which opens with it if it was not."""
-        self._open()
+    def add(self, pcm: bytes, position_ms: int) -> None:
+        """Audio of the turn, up to `position_ms`; the turn opens with it if it was not open."""
+        self._open(position_ms - len(pcm) // BYTES_PER_MS)
         if self._item_id is not None:
+            heard_ms = self._open_ms
             self._size_bytes += len(pcm)
+            self._sight.grow(heard_ms, self._open_ms)
             self._outbox.command(AppendUserAudio(item_id=self._item_id, pcm=pcm))
 
     def start(self, audio_start_ms: int) -> None:
         """Speech began."""
-        self._open()
+        self._open(audio_start_ms)
         if self._item_id is not None:
             self._outbox.event(
                 "input_audio_buffer.speech_started",
@@ -104,7 +108,7 @@ class InputBuffer:
 
     def time_out(self, audio_start_ms: int, audio_end_ms: int, pcm: bytes) -> bool:
         """Nothing was said for too long: the silence is a turn; says whether there is room."""
-        self.add(pcm)
+        self.add(pcm, audio_end_ms)
         if self._item_id is None:
             self._reset()
             return False
@@ -129,6 +133,7 @@ class InputBuffer:
         )
         for kind in ("conversation.item.added", "conversation.item.done"):
             self._outbox.event(kind, item=item.wire(), previous_item_id=previous)
+        self._sight.close()
         self._outbox.command(CommitUserAudio(item_id=item_id))
         self._reset()
         return item
@@ -137,6 +142,7 @@ class InputBuffer:
         """Drop the open turn, if there is one."""
         if self._item_id is not None:
             self._history.remove(self._item_id)
+            self._sight.drop()
             self._outbox.command(DropUserAudio(item_id=self._item_id))
         self._reset()
 
@@ -145,6 +151,7 @@ class InputBuffer:
         if item_id != self._item_id:
             return False
         self._history.remove(item_id)
+        self._sight.drop()
         self._reset()
         self._is_refused = True
         return True
@@ -154,7 +161,7 @@ class InputBuffer:
         """Audio of the open turn; 0 if none is open."""
         return self._size_bytes // BYTES_PER_MS
 
-    def _open(self) -> None:
+    def _open(self, start_ms: int) -> None:
         if self._item_id is not None or self._is_refused:
             return
         if len(self._history) >= self._limits.max_items:
@@ -165,6 +172,7 @@ class InputBuffer:
         self._item_id = self._outbox.make_id("item")
         self._history.reserve(self._item_id)
         self._outbox.command(StartUserAudio(item_id=self._item_id))
+        self._sight.open(self._item_id, start_ms)
 
     def _reset(self) -> None:
         self._item_id = None

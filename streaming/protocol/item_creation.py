@@ -6,7 +6,7 @@ it is right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from streaming.media.formats import AudioFormat
@@ -14,6 +14,7 @@ from streaming.protocol.client_events import ItemCreate, Object
 from streaming.protocol.commands import (
     AudioPart,
     CreateItem,
+    ImagePart,
     Part,
     Role,
     TextPart,
@@ -42,9 +43,11 @@ from streaming.protocol.items import (
 )
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.outbox import Outbox
-from streaming.protocol.ports import EarPort
+from streaming.protocol.ports import EarPort, EyePort
+from streaming.protocol.sight import Sight
 from streaming.protocol.validation import shown
 from streaming.protocol.wire_audio import decode_audio
+from streaming.protocol.wire_image import data_of, frame_of, looked_at
 
 # The word with which a client says "before everything else".
 ROOT = "root"
@@ -74,11 +77,21 @@ class ItemCreation:
     """Adds clients' items to the history."""
 
     def __init__(
-        self, outbox: Outbox, history: History, ear: EarPort, profile: ModelProfile, limits: Limits
+        self,
+        outbox: Outbox,
+        history: History,
+        ear: EarPort,
+        eye: EyePort,
+        sight: Sight,
+        profile: ModelProfile,
+        limits: Limits,
     ) -> None:
         self._outbox = outbox
         self._history = history
         self._ear = ear
+        self._eye = eye
+        self._sight = sight
+        self._image_pixels = 0  # of the item that is being made
         self._profile = profile
         self._limits = limits
 
@@ -101,6 +114,8 @@ class ItemCreation:
                 "item.call_id",
             )
         made = self.made(created, wire, under="item")
+        if made.role == "user" and after == self._history.last_id and isinstance(made.item, Item):
+            made = self._with_what_was_seen(made)
         item_id = made.item.item_id
         self._history.insert(made.item, after)
         self._outbox.command(made.command(after))
@@ -182,6 +197,7 @@ class ItemCreation:
         )
         self._check_text("".join(written), f"{under}.content")
         contents, parts = [], []
+        self._image_pixels = 0
         for index, part in enumerate(message.content):
             content, for_engine = self._part(part, wire, f"{under}.content[{index}]")
             contents.append(content)
@@ -200,32 +216,45 @@ class ItemCreation:
 
     def _part(
         self, part: WirePart, wire: AudioFormat, param: str
-    ) -> tuple[Content, TextPart | AudioPart]:
+    ) -> tuple[Content, TextPart | AudioPart | ImagePart]:
         match part:
             case InputText(type=kind, text=text) | OutputText(type=kind, text=text):
                 return Content(kind=kind, text=text), TextPart(text=text)
             case InputAudio():
                 return self._speech(part, wire, param)
             case InputImage():
-                raise self._no_image(param)
+                return self._image(part, param)
             case OutputAudio():
                 raise CapabilityError(
                     "An assistant's audio cannot be added from outside; 'output_text' can.",
                     f"{param}.type",
                 )
 
-    def _no_image(self, param: str) -> CapabilityError:
-        takes = " and ".join(self._profile.inputs)
-        reason = "not images" if "image" not in self._profile.inputs else "but images not here yet"
-        return CapabilityError(
-            f"{self._profile.model_id} takes {takes}, {reason}.", f"{param}.type"
-        )
+    def _image(self, part: InputImage, param: str) -> tuple[Content, ImagePart]:
+        self._profile.require("image", param=f"{param}.type")
+        url_param = f"{param}.image_url"
+        data = data_of(part.image_url, param=url_param)
+        low = part.detail == "low"
+        pixels = looked_at(lambda: self._eye.image(data, low=low), param=url_param)
+        self._image_pixels += pixels.shape[0] * pixels.shape[1]
+        limit = self._limits.max_image_pixels
+        if self._image_pixels > limit:
+            raise ProtocolError(
+                "image_too_large",
+                f"Invalid '{url_param}': {self._image_pixels} pixels in the images of one item, "
+                f"expected at most {limit} (max_image_pixels).",
+                url_param,
+            )
+        content = Content(kind="input_image", detail=part.detail)
+        return content, ImagePart(frame=frame_of(pixels))
+
+    def _with_what_was_seen(self, made: Made) -> Made:
+        """The item with what the camera saw since the last turn before it."""
+        seen = self._sight.take()
+        return made if seen is None else replace(made, parts=(seen, *made.parts))
 
     def _speech(self, part: InputAudio, wire: AudioFormat, param: str) -> tuple[Content, AudioPart]:
-        if "audio" not in self._profile.inputs:
-            takes = " and ".join(self._profile.inputs)
-            message = f"{self._profile.model_id} takes {takes}, not audio."
-            raise CapabilityError(message, f"{param}.type")
+        self._profile.require("audio", param=f"{param}.type")
         audio = decode_audio(part.audio, wire, param=f"{param}.audio")
         audio_ms = wire.duration_ms(len(audio))
         if not self._limits.min_commit_ms <= audio_ms <= self._limits.max_turn_ms:

@@ -1,7 +1,7 @@
 """Conversation items: what a client may create, what is kept, and what is shown.
 
-Knows messages of text and speech, function calls and their outputs. Items of MCP are refused here;
-images, unless the model takes them. Audio itself is not kept: the engine has it.
+Knows messages of text, speech and images, function calls and their outputs. Items of MCP are
+refused here. Audio and images themselves are not kept: the engine has them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from streaming.protocol.commands import Role
 from streaming.protocol.errors import CapabilityError, ProtocolError
 from streaming.protocol.validation import Wire, shown, validated
 
-ContentKind: TypeAlias = Literal["input_text", "input_audio", "output_text", "output_audio"]
+ContentKind: TypeAlias = Literal[
+    "input_text", "input_audio", "input_image", "output_text", "output_audio"
+]
 ItemStatus: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 Object: TypeAlias = dict[str, Any]
 
@@ -24,18 +26,22 @@ Object: TypeAlias = dict[str, Any]
 class Content:
     """One part of an item: text, or speech of `audio_ms` with what is known of its words.
 
-    The client hears it at `speed` times the pace at which the engine speaks.
+    The client hears it at `speed` times the pace at which the engine speaks. Of an image there is
+    its `detail` only; the client has the picture.
     """
 
     kind: ContentKind
     text: str | None = None
     audio_ms: int = 0
     speed: float = 1.0
+    detail: str | None = None
 
     def wire(self) -> Object:
         """The part as an item shows it; speech always has its `transcript` key."""
         if self.kind in ("input_audio", "output_audio"):
             return {"type": self.kind, "transcript": self.text}
+        if self.kind == "input_image":
+            return {"type": self.kind, "detail": self.detail or "auto"}
         return {"type": self.kind, "text": self.text}
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streaming.protocol.errors import CapabilityError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Bounds of one session; each error that one of them causes names it and its value.
 
     Attributes:
-        max_message_bytes: Size of one client frame.
+        max_event_bytes: Size of one client frame.
         max_options_bytes: Size of a client frame that carries no audio and no item.
         max_turn_ms: Audio in the input buffer (one user turn), and in one item that is created.
         min_commit_ms: Audio that a commit needs.
@@ -19,9 +21,14 @@ class Limits:
         max_id_chars: Length of an id that a client chooses.
         max_responses_aside: Responses outside the conversation at the same time.
         max_input_items: Items of one response's own input.
+        max_image_pixels: Of the images of one item together.
+        frames_per_second: Pictures of a live camera while the user speaks.
+        filmed_turn_tokens: What a live camera's pictures may take of one turn; then it goes on
+            without.
+        quiet_video_tokens: What a camera's pictures may take that were seen while nobody spoke.
     """
 
-    max_message_bytes: int = 15 * 1024 * 1024
+    max_event_bytes: int = 15 * 1024 * 1024
     max_options_bytes: int = 256 * 1024
     max_turn_ms: int = 120_000
     min_commit_ms: int = 100
@@ -30,6 +37,10 @@ class Limits:
     max_id_chars: int = 512
     max_responses_aside: int = 4
     max_input_items: int = 128
+    max_image_pixels: int = 12_000_000
+    frames_per_second: float = 2.0
+    filmed_turn_tokens: int = 16_384
+    quiet_video_tokens: int = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +60,10 @@ class ModelProfile:
     voices: tuple[str, ...]
     instructions: str
     transcribes: bool = True
+
+    def require(self, wanted: str, *, param: str) -> None:
+        """Raises CapabilityError if the model does not take `wanted`, one of the inputs' names."""
+        if wanted not in self.inputs:
+            plural = wanted if wanted in ("audio", "text") else f"{wanted}s"
+            takes = " and ".join(self.inputs)
+            raise CapabilityError(f"{self.model_id} takes {takes}, not {plural}.", param)

@@ -18,6 +18,7 @@ import orjson
 from streaming.media.codecs import is_silent
 from streaming.media.formats import AudioFormat
 from streaming.media.playout import Cut
+from streaming.media.video import Pixels
 from streaming.protocol.commands import Command
 from streaming.protocol.engine_events import EngineEvent, ReplyAudio, ReplyDone
 from streaming.protocol.outbox import random_id
@@ -138,6 +139,15 @@ class LiveSession:
         self._session.receive_audio(audio, audio_format)
         self._settle()
         self._is_deaf = any(event["type"] == "error" for event in self._events[before:])
+
+    @property
+    def pictures_thinned(self) -> int:
+        """A camera's pictures that were left out to keep to a number or a budget."""
+        return self._session.pictures_thinned
+
+    def receive_picture(self, pixels: Pixels) -> None:
+        """Take what the camera sees now."""
+        self._session.receive_picture(pixels)
 
     def receive_engine(self, event: EngineEvent) -> None:
         """Take what the engine said."""

@@ -1,7 +1,7 @@
-"""The two pieces of signal processing that a session is given: an ear and a mouth.
+"""The three pieces of signal processing that a session is given: an ear, a mouth and an eye.
 
 They compute and never wait, so the session stays sans-I/O; tests give scripted ones. The real
-ones are `streaming.turns.ear.Ear` and `streaming.media.mouth.Mouth`.
+ones are `streaming.turns.ear.Ear`, `streaming.media.mouth.Mouth` and `streaming.media.eye.Eye`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from streaming.media.formats import AudioFormat
+from streaming.media.video import Pixels
 from streaming.turns.events import TurnEvent, VadSettings
 
 
@@ -53,3 +54,17 @@ class MouthPort(Protocol):
 
     def finish(self) -> bytes:
         """The tail that was still inside."""
+
+
+class EyePort(Protocol):
+    """Decodes pictures, within bounds of its own.
+
+    Raises:
+        FrameError: No picture, or one beyond a limit; says which.
+    """
+
+    def image(self, data: bytes, *, low: bool = False) -> Pixels:
+        """A still image, from a file in memory; one of `low` detail may be scaled down."""
+
+    def frame(self, data: bytes) -> Pixels:
+        """A camera's picture, as large as the model sees one at most."""

@@ -378,7 +378,8 @@ class Response:
 
 def usage_object(usage: ReplyUsage) -> Object:
     """Token counts as `response.done` shows them."""
-    input_tokens = usage.input_text_tokens + usage.input_audio_tokens
+    input_tokens = usage.input_text_tokens + usage.input_audio_tokens + usage.input_image_tokens
+    cached_text_tokens = usage.cached_tokens - usage.cached_audio_tokens - usage.cached_image_tokens
     output_tokens = usage.output_text_tokens + usage.output_audio_tokens
     return {
         "total_tokens": input_tokens + output_tokens,
@@ -387,8 +388,13 @@ def usage_object(usage: ReplyUsage) -> Object:
         "input_token_details": {
             "text_tokens": usage.input_text_tokens,
             "audio_tokens": usage.input_audio_tokens,
-            "image_tokens": 0,
+            "image_tokens": usage.input_image_tokens,
             "cached_tokens": usage.cached_tokens,
+            "cached_tokens_details": {
+                "text_tokens": cached_text_tokens,
+                "audio_tokens": usage.cached_audio_tokens,
+                "image_tokens": usage.cached_image_tokens,
+            },
         },
         "output_token_details": {
             "text_tokens": usage.output_text_tokens,

@@ -2,12 +2,13 @@
 
 How a transport uses it (all calls are plain functions, from one thread at a time)::
 
-    session = RealtimeSession(profile=…, ear=Ear(), mouth=Mouth(), expires_at_s=…)
+    session = RealtimeSession(profile=…, ear=Ear(), mouth=Mouth(), eye=Eye(…), expires_at_s=…)
     open_with(session.instructions, session.tools, session.voice)  # for OpenConversation
     send(session.events_to_send())                  # session.created is already waiting
 
     session.receive_event(frame)                    # str or bytes from the client; never raises
     session.receive_audio(pcm, PCM_48K)             # what a live microphone heard
+    session.receive_picture(pixels)                 # what a live camera sees
     session.receive_engine(ReplyText(…))            # what the engine said
     for command in session.commands(): …            # in order, each to the engine
     for event in session.events_to_send(): …        # in order, each as one JSON text frame
@@ -24,6 +25,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from streaming.media.formats import AudioFormat
+from streaming.media.video import Pixels
 from streaming.protocol import client_events as client
 from streaming.protocol.commands import Command, DeleteItem, UpdateInstructions
 from streaming.protocol.engine_events import (
@@ -46,17 +48,19 @@ from streaming.protocol.input_buffer import InputBuffer
 from streaming.protocol.item_creation import ItemCreation, Made
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.outbox import MakeId, Outbox, random_id
-from streaming.protocol.ports import EarPort, MouthPort
+from streaming.protocol.ports import EarPort, EyePort, MouthPort
 from streaming.protocol.replies import Replies, ReplyEvent
 from streaming.protocol.response import ENGINE_BYTES_PER_SAMPLE, ENGINE_RATE_HZ
 from streaming.protocol.response_options import response_spec
 from streaming.protocol.session_config import default_config, truncation_command, updated
 from streaming.protocol.session_echo import session_object
 from streaming.protocol.session_options import SemanticVad
+from streaming.protocol.sight import Sight
 from streaming.protocol.transcripts import Transcripts
 from streaming.protocol.truncations import Truncations
 from streaming.protocol.validation import shown
 from streaming.protocol.wire_audio import audio_format, decode_audio
+from streaming.protocol.wire_image import decoded, looked_at
 from streaming.turns.errors import NoJudgeError
 from streaming.turns.events import (
     IdleTimeout,
@@ -80,6 +84,7 @@ class RealtimeSession:
         profile: ModelProfile,
         ear: EarPort,
         mouth: MouthPort,
+        eye: EyePort,
         new_mouth: Callable[[], MouthPort] | None = None,
         limits: Limits | None = None,
         expires_at_s: int | None = None,
@@ -96,6 +101,7 @@ class RealtimeSession:
         """
         self._profile = profile
         self._ear = ear
+        self._eye = eye
         self._limits = limits or Limits()
         self._expires_at_s = expires_at_s
         self._config = default_config(profile)
@@ -107,8 +113,9 @@ class RealtimeSession:
         self._outbox = outbox = Outbox(make_id)
         self._history = history = History()
         conversation_id = make_id("conv")
-        self._input = InputBuffer(outbox, history, self._limits)
-        self._creation = ItemCreation(outbox, history, ear, profile, self._limits)
+        self._sight = Sight(outbox, self._limits, lambda: ear.position_ms)
+        self._input = InputBuffer(outbox, history, self._limits, self._sight)
+        self._creation = ItemCreation(outbox, history, ear, eye, self._sight, profile, self._limits)
         self._truncations = Truncations(outbox, history)
         self._transcripts = Transcripts(outbox, history, profile)
         self._replies = Replies(
@@ -164,6 +171,16 @@ class RealtimeSession:
         except ProtocolError as error:
             self._outbox.error(error, None)
 
+    @property
+    def pictures_thinned(self) -> int:
+        """A camera's pictures that were left out to keep to a number or a budget."""
+        return self._sight.thinned
+
+    def receive_picture(self, pixels: Pixels) -> None:
+        """Take what a live camera sees now, no larger than the model sees it."""
+        if self._lost is None and "video" in self._profile.inputs:
+            self._sight.receive(pixels)
+
     def receive_engine(self, event: EngineEvent) -> None:
         """Take what the engine said."""
         match event:
@@ -195,6 +212,7 @@ class RealtimeSession:
         return {
             client.SessionUpdate: self._update_session,
             client.AudioAppend: self._append_audio,
+            client.ImageAppend: self._append_image,
             client.AudioCommit: self._commit_audio,
             client.AudioClear: self._clear_audio,
             client.OutputAudioClear: self._clear_output,
@@ -277,10 +295,13 @@ class RealtimeSession:
         wire = self._input_format
         self._take_audio(decode_audio(event.audio, wire, param="audio"), wire)
 
+    def _append_image(self, event: client.ImageAppend) -> None:
+        self._profile.require("video", param="image")
+        data = decoded(event.image, param="image")
+        self._sight.receive(looked_at(lambda: self._eye.frame(data), param="image"))
+
     def _take_audio(self, audio: bytes, wire: AudioFormat) -> None:
-        if "audio" not in self._profile.inputs:
-            takes = " and ".join(self._profile.inputs)
-            raise CapabilityError(f"{self._profile.model_id} takes {takes}, not audio.", "audio")
+        self._profile.require("audio", param="audio")
         if self._is_manual:
             self._input.receive(len(audio), wire)
         self._hear(self._ear.hear(audio, wire))
@@ -297,7 +318,7 @@ class RealtimeSession:
         for event in heard:
             match event:
                 case TurnAudio(pcm=pcm):
-                    self._input.add(pcm)
+                    self._input.add(pcm, self._ear.position_ms)
                 case SpeechStarted(audio_start_ms=start_ms):
                     self._input.start(start_ms)
                     self._barge_in()

@@ -14,6 +14,7 @@ from tests.server.conftest import bare, hear
 KINDS = [
     "session.update",
     "input_audio_buffer.append",
+    "input_image_buffer.append",
     "input_audio_buffer.commit",
     "input_audio_buffer.clear",
     "conversation.item.create",
@@ -27,6 +28,7 @@ KEYS = [
     "session", "type", "audio", "input", "output", "format", "rate", "turn_detection", "threshold",
     "instructions", "item", "item_id", "previous_item_id", "role", "content", "text", "event_id",
     "output_modalities", "max_output_tokens", "transcription", "audio_end_ms", "content_index",
+    "image", "image_url", "detail", "modalities", "tools", "function",
 ]  # fmt: skip
 WORDS = [
     "realtime",
@@ -36,6 +38,8 @@ WORDS = [
     "server_vad",
     "audio/pcm",
     "input_text",
+    "input_image",
+    "data:image/png;base64,iVBORw0KGgo=",
     "root",
 ]
 VALUES = st.recursive(

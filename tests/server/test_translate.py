@@ -12,10 +12,13 @@ from streaming.protocol import engine_events as heard
 BEFORE_OR_BESIDE = {
     engine.EngineLoading,
     engine.EngineReady,
+    engine.EngineLoad,
     engine.ConversationOpened,
     engine.ConversationRefused,
     engine.Pong,
 }
+FRAME = said.Frame(pixels=b"rgb", rows=1, columns=1)
+SAME_FRAME = engine.Frame(pixels=b"rgb", rows=1, columns=1)
 VALUES = {
     "item_id": "item",
     "response_id": "resp",
@@ -25,9 +28,14 @@ VALUES = {
     "parts": (
         said.TextPart(text="hi"),
         said.AudioPart(pcm=b"abcd"),
+        said.ImagePart(frame=FRAME),
+        said.VideoPart(frames=(FRAME,), frames_per_second=0.5, pcm=b"efgh"),
         said.ToolCallPart(name="f", arguments="{}"),
         said.ToolResultPart(output="18"),
     ),
+    "frame": FRAME,
+    "frames_per_second": 2.0,
+    "video": said.VideoPart(frames=(FRAME,), frames_per_second=0.5),
     "tools": ('{"type": "function"}',),
     "tool_choice": "required",
     "function": "f",
@@ -76,12 +84,21 @@ def test_an_item_keeps_its_parts_and_its_place():
     assert item.parts == (
         engine.TextPart(text="hi"),
         engine.AudioPart(pcm=b"abcd"),
+        engine.ImagePart(frame=SAME_FRAME),
+        engine.VideoPart(frames=(SAME_FRAME,), frames_per_second=0.5, pcm=b"efgh"),
         engine.ToolCallPart(name="f", arguments="{}"),
         engine.ToolResultPart(output="18"),
     )
     assert (item.previous_item_id, item.role) == ("before", "user")
     front = said.CreateItem(item_id="i", previous_item_id=None, role="user", parts=())
     assert to_engine(front, "conv").previous_item_id == "root"
+
+
+def test_what_a_camera_saw_keeps_its_place():
+    frame = to_engine(example(said.AppendUserFrame), "conv")
+    assert (frame.item_id, frame.frame, frame.frames_per_second) == ("item", SAME_FRAME, 2.0)
+    shown = to_engine(example(said.ShowUserVideo), "conv")
+    assert shown.video == engine.VideoPart(frames=(SAME_FRAME,), frames_per_second=0.5)
 
 
 def test_a_response_keeps_its_choices():

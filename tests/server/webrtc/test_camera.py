@@ -1,11 +1,13 @@
 """A camera in a call: sampled pictures with a position in time, and clear words when it is off."""
 
 import asyncio
-from itertools import pairwise
+import math
 
+import numpy as np
 import pytest
 
-from tests.server.webrtc.rig import CameraTrack, calling
+from streaming.engine import messages as engine
+from tests.server.webrtc.rig import CameraTrack, calling, question
 
 SEES = ("text", "audio", "image", "video")
 
@@ -14,24 +16,59 @@ def open_calls(rig):
     return list(rig.gateway.calls._calls.values())
 
 
-async def test_pictures_are_sampled_scaled_and_placed_in_the_time_of_the_sound():
-    async with calling(inputs=SEES, camera_fps=4.0) as rig:
+def brightness(frames):
+    return [np.frombuffer(frame.pixels, np.uint8).mean() for frame in frames]
+
+
+async def test_a_filmed_turn_has_its_pictures_before_the_sound_of_their_time():
+    async with calling(inputs=SEES, camera_fps=4) as rig:
+        peer = rig.peer(camera=CameraTrack())
+        await peer.call()
+        await peer.until("conversation.created")
+        peer.voice.say(np.concatenate([np.zeros(24_000, np.int16), question()]))
+        await peer.until("input_audio_buffer.committed")
+        turn = [m for m in rig.engine.heard if getattr(m, "item_id", None)]
+        item_id = rig.engine.of(engine.UserAudioStop)[0].item_id
+        frames, heard_ms = [], 0
+        for message in turn:
+            match message:
+                case engine.UserFrame(item_id=name, frame=frame, frames_per_second=fps):
+                    assert (name, fps) == (item_id, 4)
+                    # No picture is later than its sound, and none is missing when that comes.
+                    frames.append(frame)
+                case engine.UserAudio(pcm=pcm):
+                    heard_ms += len(pcm) // 64
+                    assert len(frames) == math.ceil(heard_ms * 4 / 1000)
+        assert len(frames) > 4
+        assert {(frame.rows, frame.columns) for frame in frames} == {(120, 160)}
+        seen = brightness(frames)
+        assert seen == sorted(seen)
+        assert seen[-1] > seen[0]
+
+
+async def test_what_the_camera_saw_in_silence_comes_with_a_typed_message_thinned():
+    async with calling(inputs=SEES, camera_fps=8, quiet_video_tokens=256) as rig:
         peer = rig.peer(camera=CameraTrack())
         await peer.call()
         await peer.until("conversation.created")
         (call,) = open_calls(rig)
         async with asyncio.timeout(30):
-            while len(call.camera.album) < 5:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-        frames = call.camera.album.take()
-        times = [frame.at_ms for frame in frames]
-        assert times == sorted(times)
-        assert all(after - before >= 150 for before, after in pairwise(times))
-        assert times[-1] <= call._heard_samples // 48
-        assert {frame.pixels.shape for frame in frames} == {(120, 160, 3)}
-        brightness = [float(frame.pixels.mean()) for frame in frames]
-        assert brightness == sorted(brightness)
-        assert brightness[-1] > brightness[0]
+            while call._heard_samples < 48_000:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        content = [{"type": "input_text", "text": "What is it?"}]
+        item = {"type": "message", "role": "user", "content": content}
+        peer.send("conversation.item.create", item=item)
+        added = (await peer.until("conversation.item.added"))[-1]["item"]
+        assert [part["type"] for part in added["content"]] == ["input_text"]
+        (message,) = rig.engine.of(engine.AddItem)
+        video, words = message.parts
+        assert words == engine.TextPart(text="What is it?")
+        assert len(video.frames) == 4, "64 tokens each"
+        assert video.pcm is None
+        seen = brightness(video.frames)
+        assert seen == sorted(seen)
+        # At its own pace: of a second or more there are four.
+        assert 0.5 < video.frames_per_second <= 4
 
 
 async def test_a_model_without_eyes_says_so_and_the_call_goes_on():

@@ -25,6 +25,7 @@ from model.prompt import Audio, Message, Part, Picture, Prompt, PromptBuilder, T
 from streaming.engine import messages as m
 from streaming.engine.engine import Engine
 from streaming.engine.reading import place_ids
+from streaming.engine.scheduler import Stage
 from tests import checkpoint
 from tests.model import text, tiny
 from tests.streaming.engine.driver import (
@@ -322,6 +323,37 @@ def test_what_was_seen_late_comes_behind_the_sound(seeing: OmniModel) -> None:
     assert_holds(driver, Offline(seeing).caches_of(prompt))
 
 
+def test_a_filmed_turn_is_transcribed_as_the_same_words_unseen(seeing: OmniModel) -> None:
+    pcm = speech(2.3)
+    texts = []
+    for frames in ([], frames_of(2.3)):
+        driver = opened(seeing)
+        driver.settle(TALK.start("q"))
+        for batch in filmed("q", pcm, frames, [0, len(pcm)]):
+            driver.settle(*batch)
+        driver.settle(TALK.stop("q"), TALK.transcribe("q"))
+        (transcript,) = driver.of(m.InputTranscript)
+        texts.append(transcript.text)
+    assert texts[0]
+    assert texts[0] == texts[1]
+
+
+def test_a_response_aside_sees_what_the_conversation_saw(seeing: OmniModel) -> None:
+    driver, pcm, frames = opened(seeing), speech(2.3), frames_of(2.3)
+    driver.settle(TALK.start("q"))
+    for batch in filmed("q", pcm, frames, [0, len(pcm)]):
+        driver.settle(*batch)
+    driver.settle(TALK.stop("q"))
+    beside = Talk("c/r")
+    driver.say(m.OpenConversation(conversation_id="c/r", parent_id="c", copies_items=True))
+    driver.settle(beside.respond("r", modality="text"), TALK.respond("s", modality="text"))
+    prompt = prompt_of(
+        seeing, user(Video(frames=frames, frames_per_second=FPS, sound=samples(pcm)))
+    )
+    for name in ("r", "s"):
+        assert driver.said(name)[0] == Offline(seeing).say_to(prompt, name).text
+
+
 def test_a_camera_that_changes_its_size_goes_on_in_the_first(seeing: OmniModel) -> None:
     driver = opened(seeing)
     driver.say(TALK.start("q"), TALK.frame("q", frame(picture(0))))
@@ -399,6 +431,22 @@ def test_a_film_that_outgrows_the_context_costs_its_item_only(seeing: OmniModel)
     assert {fault.code for fault in faults[1:]} == {"unknown_item"}
     driver.settle(TALK.typed("t", "Hello"), TALK.respond("r", modality="text"))
     assert driver.done("r").error is None
+
+
+def test_an_encoder_that_breaks_costs_the_item(seeing: OmniModel) -> None:
+    driver = opened(seeing)
+
+    def breaks(_: object) -> list[object]:
+        raise RuntimeError("a broken kernel")
+
+    stages = driver.engine._stages
+    run, stages[Stage.SEE] = stages[Stage.SEE], breaks
+    driver.settle(TALK.add("q", m.ImagePart(frame=frame(picture(0)))))
+    (fault,) = driver.of(m.EngineFault)
+    assert (fault.item_id, fault.code) == ("q", "internal_error")
+    stages[Stage.SEE] = run
+    driver.settle(TALK.add("q", m.ImagePart(frame=frame(picture(0)))))
+    assert_prompt(driver, prompt_of(seeing, user(Picture(image=picture(0)))))
 
 
 def test_an_image_that_the_context_has_no_room_for_is_told(seeing: OmniModel) -> None:

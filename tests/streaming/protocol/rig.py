@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 import orjson
+from agents.realtime.openai_realtime import get_server_event_type_adapter
 from openai.types.realtime import realtime_server_event
 
 from streaming.media.codecs import encode
+from streaming.media.eye import Eye
 from streaming.media.formats import PCM_24K, AudioFormat
 from streaming.media.mouth import Mouth
 from streaming.protocol.commands import AppendUserAudio, Command
@@ -78,6 +80,10 @@ def tone(level: float, ms: int, audio_format: AudioFormat = PCM_24K) -> bytes:
     return encode(wave.astype(np.float32), audio_format)
 
 
+def new_eye(per_minute: int = 1000) -> Eye:
+    return Eye(max_bytes=10_000, max_pixels=40_000, per_minute=per_minute, clock=lambda: 0.0)
+
+
 def b64(audio: bytes) -> str:
     return base64.b64encode(audio).decode()
 
@@ -99,12 +105,14 @@ class Rig:
         session: dict[str, Any] | None = None,
         new_mouth: Callable[[], Mouth] | None = None,
         new_judge: Callable[[], Any] = SmartTurn,
+        pictures: int = 1000,
     ) -> None:
         numbers = itertools.count()
         self.session = RealtimeSession(
             profile=profile,
             ear=Ear(LoudnessActivity, new_judge),
             mouth=Mouth(),
+            eye=new_eye(pictures),
             new_mouth=new_mouth,
             limits=limits,
             expires_at_s=1_800_000_000,
@@ -198,6 +206,7 @@ def check(event: dict[str, Any]) -> None:
     """Fails if any known client would trip over the event."""
     orjson.dumps(event)
     SDK_CLASSES[event["type"]].model_validate(event, strict=True)
+    get_server_event_type_adapter().validate_python(event)  # of openai-agents
     assert event["event_id"]
     for item in _items(event):
         assert item["status"] in ITEM_STATUSES

@@ -86,10 +86,10 @@ def test_a_missing_field_is_named(kind, field):
 
 
 def test_a_message_has_a_limit():
-    rig = Rig(limits=Limits(max_message_bytes=100))
+    rig = Rig(limits=Limits(max_event_bytes=100))
     error = error_of(rig.send("input_audio_buffer.append", audio="A" * 100))
     assert error["code"] == "message_too_large"
-    assert "100 (max_message_bytes)" in error["message"]
+    assert "100 (max_event_bytes)" in error["message"]
 
 
 def test_options_have_a_smaller_limit_than_audio():

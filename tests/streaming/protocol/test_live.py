@@ -21,6 +21,7 @@ from tests.streaming.protocol.rig import (
     Rig,
     error_of,
     kinds,
+    new_eye,
     tone,
 )
 
@@ -34,6 +35,7 @@ class LiveRig(Rig):
             profile=PROFILE,
             ear=Ear(LoudnessActivity),
             mouth=mouth,
+            eye=new_eye(),
             limits=limits,
             expires_at_s=1_800_000_000,
             defaults=session,

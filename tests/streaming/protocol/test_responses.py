@@ -140,6 +140,7 @@ def test_usage_adds_up():
             "audio_tokens": 50,
             "image_tokens": 0,
             "cached_tokens": 5,
+            "cached_tokens_details": {"text_tokens": 5, "audio_tokens": 0, "image_tokens": 0},
         },
         "output_token_details": {"text_tokens": 3, "audio_tokens": 25},
     }

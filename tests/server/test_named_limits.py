@@ -1,0 +1,42 @@
+"""Each limit is a setting: it stands in the error that it causes, and in a test."""
+
+import inspect
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import server
+import streaming
+from server.settings import Settings
+
+# These cut something short, or bound a start, and cause no error of a client's.
+SILENT = {"max_speech_s", "engine_start_timeout_s", "drain_timeout_s"}
+LIMITS = sorted(
+    name
+    for name in Settings.model_fields
+    if (name.startswith(("max_", "send_queue_")) or name.endswith("_timeout_s"))
+    and name not in SILENT
+)
+
+
+def source(package):
+    root = Path(inspect.getfile(package)).parent
+    files = [file for file in root.rglob("*.py") if file.name not in ("settings.py", "options.py")]
+    assert len(files) > len(list(pkgutil.iter_modules(package.__path__)))
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
+SOURCE = source(server) + source(streaming)
+TESTS = "\n".join(
+    file.read_text(encoding="utf-8")
+    for file in Path(__file__).parents[1].rglob("test_*.py")
+    if file != Path(__file__)
+)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_is_named_in_its_error_and_has_a_test(name):
+    # Either it stands in the sentence, or it is given to what makes the sentence.
+    assert f"({name})" in SOURCE or f'"{name}"' in SOURCE
+    assert name in TESTS
