@@ -96,8 +96,11 @@ class Sight:
         """
         seen = self._seen_at(moment_ms)
         self._left_tokens -= frame_tokens(seen)
-        if self._left_tokens < 0 or seen.at_ms < moment_ms - STALL_MS:
+        if seen.at_ms < moment_ms - STALL_MS:
             self._filmed_until_ms = moment_ms
+            return
+        if self._left_tokens < 0:
+            self._filmed_until_ms = float(seen.at_ms)
             return
         frame = frame_of(seen.pixels)
         self._outbox.command(
