@@ -68,7 +68,8 @@ class Student(nn.Module):
         self.thinker = thinker.requires_grad_(False)
         self.read = torch.empty(0)  # [B, T, D] what the layers above the deltas were given last
         stack = thinker.model.layers
-        above = stack[layers].input_layernorm if layers < len(stack) else thinker.model.norm
+        inner = layers < len(stack)
+        above = stack[layers].get_submodule("input_layernorm") if inner else thinker.model.norm
         above.register_forward_hook(self._keep)
         self.deltas: dict[str, LowRankLinear] = {}
         for number, layer in enumerate(thinker.model.layers[:layers]):

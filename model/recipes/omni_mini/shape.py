@@ -96,7 +96,7 @@ def config_dict() -> dict[str, Any]:
             "chunks": {"blocks": [2, 1, 2, 3, 4]},
             "thinker_sampling": {"temperature": 0.0, "repetition_penalty": 1.1},
             "talker_sampling": {
-                "temperature": 0.6,
+                "temperature": 0.5,
                 "top_k": 20,
                 "top_p": 0.9,
                 "repetition_penalty": 1.0,
