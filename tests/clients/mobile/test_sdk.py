@@ -250,34 +250,6 @@ async def test_too_late_is_said_and_a_new_conversation_begins_as_the_first(
         await one.event("response.done", begin)
 
 
-async def test_events_that_are_not_kept_any_more_are_said(wire, tiny_server, monkeypatch):
-    gateway = tiny_server.running.gateway
-    small = gateway.settings.model_copy(update={"resume_log_bytes": 1024})
-    monkeypatch.setattr(gateway, "settings", small)
-    async with phone(wire) as one:
-        await one.event("session.updated")
-        wire.delay_s = 0.2  # for every few kB: when the reply begins, most of it is on its way
-        begin = len(one.said)
-        await one.ask()
-        await one.event("response.created", begin)
-        wire.refuses = True
-        wire.cut()
-        await one.state("waiting", begin)
-        (held,) = gateway.held._held.values()
-        async with asyncio.timeout(TIMEOUT_S):
-            while held.conversation._session._replies.item_id:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        wire.refuses, wire.delay_s = False, 0.0
-        resync = await one.event("x_resync", begin)
-        assert resync["code"] == "events_lost"
-        assert (await one.state("open", begin))["reason"] == "resumed, with events missing"
-        await one.send("conversation.item.retrieve", item_id=resync["item_ids"][-1])
-        retrieved = await one.event("conversation.item.retrieved", begin)
-        assert retrieved["x_seq"] > resync["x_seq"]
-        assert retrieved["item"]["content"][0]["transcript"]
-        assert one.dropped == []
-
-
 async def test_a_microphone_that_is_faster_than_the_line_loses_old_sound_and_says_how_much(
     wire, question
 ):
