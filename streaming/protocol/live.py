@@ -21,6 +21,7 @@ from streaming.media.playout import Cut
 from streaming.media.video import Pixels
 from streaming.protocol.commands import Command
 from streaming.protocol.engine_events import EngineEvent, ReplyAudio, ReplyDone
+from streaming.protocol.layer import SessionLayer, is_event
 from streaming.protocol.outbox import random_id
 from streaming.protocol.session import RealtimeSession
 
@@ -67,14 +68,14 @@ class LiveMouth:
         return said
 
 
-class LiveSession:
+class LiveSession(SessionLayer):
     """The protocol's side of one conversation whose sound the server plays."""
 
     def __init__(
         self, session: RealtimeSession, mouth: LiveMouth, loudspeaker: LoudspeakerPort
     ) -> None:
         """Takes a session that was made with `mouth`."""
-        self._session = session
+        super().__init__(session)
         self._mouth = mouth
         self._loudspeaker = loudspeaker
         self._events: list[Event] = []
@@ -90,33 +91,13 @@ class LiveSession:
         self._last_id: str | None = None
         self._settle()
 
-    @property
-    def instructions(self) -> str:
-        """The system message now in force."""
-        return self._session.instructions
-
-    @property
-    def tools(self) -> tuple[str, ...]:
-        """The function tools now in force."""
-        return self._session.tools
-
-    @property
-    def judges_turns(self) -> bool:
-        """Whether a little audio may take long."""
-        return self._session.judges_turns
-
-    @property
-    def voice(self) -> str | None:
-        """The voice now in force."""
-        return self._session.voice
-
     def snapshot(self) -> dict[str, Any]:
         """The session and the items it holds."""
         return self._session.snapshot()
 
     def receive_event(self, frame: str | bytes) -> None:
         """Take one client frame; a mistake in it becomes an `error` event."""
-        if _is_clear(frame):
+        if is_event(frame, CLEAR):
             self._clear()
         else:
             self._session.receive_event(frame)
@@ -139,11 +120,6 @@ class LiveSession:
         self._session.receive_audio(audio, audio_format)
         self._settle()
         self._is_deaf = any(event["type"] == "error" for event in self._events[before:])
-
-    @property
-    def pictures_thinned(self) -> int:
-        """A camera's pictures that were left out to keep to a number or a budget."""
-        return self._session.pictures_thinned
 
     def receive_picture(self, pixels: Pixels) -> None:
         """Take what the camera sees now."""
@@ -247,14 +223,3 @@ class LiveSession:
     def _is_of_own(self, event: Event) -> bool:
         """An item may be gone that was to be cut, and that is no news to the client."""
         return bool(event["type"] == "error" and event["error"]["event_id"] == self._own)
-
-
-def _is_clear(frame: str | bytes) -> bool:
-    needle: Any = CLEAR if isinstance(frame, str) else CLEAR.encode()
-    if needle not in frame:
-        return False
-    try:
-        event = orjson.loads(frame)
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(event, dict) and bool(event.get("type") == CLEAR)

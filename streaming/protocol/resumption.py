@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
+from streaming.protocol.layer import is_event
 from streaming.protocol.outbox import random_id
 
 Event = dict[str, Any]
@@ -68,14 +67,7 @@ def conversation_gone(window_s: float) -> Event:
 
 def is_ping(frame: str | bytes) -> bool:
     """Whether the client only asks how far what it sent has come."""
-    needle: Any = PING if isinstance(frame, str) else PING.encode()
-    if needle not in frame:
-        return False
-    try:
-        event = orjson.loads(frame)
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(event, dict) and bool(event.get("type") == PING)
+    return is_event(frame, PING)
 
 
 def pong(received: int) -> Event:

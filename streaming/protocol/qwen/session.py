@@ -20,6 +20,7 @@ from streaming.protocol.client_events import BULKY, decoded
 from streaming.protocol.commands import Command
 from streaming.protocol.engine_events import EngineEvent
 from streaming.protocol.errors import ProtocolError
+from streaming.protocol.layer import SessionLayer
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.outbox import random_id
 from streaming.protocol.qwen.events import modalities, translated
@@ -50,12 +51,12 @@ _PASSED = (
 )
 
 
-class QwenSession:
+class QwenSession(SessionLayer):
     """The dialect's side of one conversation."""
 
     def __init__(self, session: RealtimeSession, profile: ModelProfile, limits: Limits) -> None:
         """Takes a session that was made with the dialect's defaults (`options.ga_defaults`)."""
-        self._session = session
+        super().__init__(session)
         self._profile = profile
         self._limits = limits
         self._wire = PCM_16K
@@ -76,26 +77,6 @@ class QwenSession:
         }
         self._settle()
 
-    @property
-    def instructions(self) -> str:
-        """The system message now in force."""
-        return self._session.instructions
-
-    @property
-    def tools(self) -> tuple[str, ...]:
-        """The function tools now in force."""
-        return self._session.tools
-
-    @property
-    def judges_turns(self) -> bool:
-        """Whether a little audio may take long."""
-        return self._session.judges_turns
-
-    @property
-    def voice(self) -> str | None:
-        """The voice now in force."""
-        return self._session.voice
-
     def receive_event(self, frame: str | bytes) -> None:
         """Take one client frame; a mistake in it becomes an `error` event."""
         try:
@@ -115,11 +96,6 @@ class QwenSession:
         """The session and the items it holds."""
         inner = self._session.snapshot()
         return {**inner, "session": self._echo(inner["session"])}
-
-    @property
-    def pictures_thinned(self) -> int:
-        """A camera's pictures that were left out to keep to a number or a budget."""
-        return self._session.pictures_thinned
 
     def receive_picture(self, pixels: Pixels) -> None:
         """Take what a live camera sees now."""
