@@ -1,5 +1,12 @@
+import sys
+
 import pytest
 
+from model.recipes.omni_mini.evaluate.cli import (
+    HUMAN_PACKAGE,
+    HUMAN_RECORDINGS,
+    human_recording,
+)
 from model.recipes.omni_mini.evaluate.key_word import agrees, key_word
 from model.recipes.omni_mini.questions import all_questions, split_questions
 from model.recipes.omni_mini.recogniser import word_error_rate, word_errors, words
@@ -61,3 +68,8 @@ def test_questions_have_their_articles():
 )
 def test_speakable(reply, finished, text):
     assert speakable(reply, finished=finished) == text
+
+
+def test_human_recordings_are_found_without_importing_their_package():
+    assert all(human_recording(name).exists() for name in HUMAN_RECORDINGS)
+    assert HUMAN_PACKAGE not in sys.modules
