@@ -61,8 +61,8 @@ async def three_turns(server, max_output_tokens):
 
 
 @pytest.mark.clients
-async def test_three_spoken_turns(tiny_server):
-    turns = await three_turns(tiny_server, max_output_tokens=6)
+async def test_three_spoken_turns(roomy_server):
+    turns = await three_turns(roomy_server, max_output_tokens=6)
     inputs = []
     for kinds, words, sound, response in turns:
         assert response.status in ("completed", "incomplete")
