@@ -209,7 +209,7 @@ def test_stages_a_and_b_learn_and_resume(tokenizer, tmp_path):
     )
     for one, other in zip(listener.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
-    loss = hearing.HearingLoss(own_alignment_step=3)
+    loss = hearing.HearingLoss(letters_steps=3)
     measured = lambda e: hearing.token_errors(e, utterances)  # noqa: E731
     letters.train_ear(again, utterances, plan, tmp_path / "b", loss, measured)
     tensors = hearing.export_tensors(tmp_path / "b")

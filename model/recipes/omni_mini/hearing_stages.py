@@ -101,13 +101,13 @@ def hearing(work: Work) -> None:
             ear.tower.load_state_dict(published(work.start, TOWER_PREFIX))
         else:
             ear.start_from_letters(_state(work.directory / "letters"))
-    # An ear that knows its tokens already can say itself which frame is whose.
-    loss = HearingLoss(unsure_weight=1.0, own_alignment_step=200 if work.start is None else 0)
+    # An ear that knows its tokens needs no letters.
+    loss = HearingLoss(letters_steps=200 if work.start is None else 0)
     dev = [u for u in _dev(work, 80) if ear.targets.knows(ear.speller.spell(u.text).ids)]
 
     def measure(listener: Ear) -> dict[str, float]:
         assert isinstance(listener, HearingEar)
-        return token_errors(listener, dev) | letter_errors(listener, dev[:32])
+        return token_errors(listener, dev)
 
     figures = _plan(work, steps=1_000, smoke_steps=2, seed=12)
     figures = replace(figures, tower_rate=1.2e-4, head_rate=1e-3, cooldown_steps=300, frozen=FROZEN)
@@ -197,7 +197,9 @@ def _streams(work: Work) -> dict[str, list[tuple[str, Tensor]]]:
     rng = np.random.default_rng(77)
     asked = _replies(work)
     familiar = [utterance for utterance in known if utterance.text in asked] or known
-    chosen = [familiar[int(i)] for i in rng.integers(len(familiar), size=4 if work.smoke else 450)]
+    chosen = [
+        familiar[int(i)] for i in rng.integers(len(familiar), size=4 if work.smoke else 1_500)
+    ]
     chosen += _utterances(work, "fresh")
     streams = {"train": _listen(ear, chosen, rng), "dev": _listen(ear, _dev(work, None), None)}
     path.parent.mkdir(parents=True, exist_ok=True)
