@@ -7,6 +7,7 @@ import soxr
 
 from clients.python.sources import SAMPLE_RATE_HZ, read_recording
 from server.demo import QUESTION
+from tests.checkpoint import write_checkpoint
 from tests.clients.js.npm import installed
 from tests.server.conftest import serving
 
@@ -24,6 +25,15 @@ def js():
 def kit_server(talkative_checkpoint):
     """A real server, also for pages of other origins."""
     with serving(model=str(talkative_checkpoint), allowed_origins="*", **ROOMY) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def seeing_kit_server(tmp_path_factory):
+    """The same around a checkpoint with eyes, whose context holds the pictures of every turn."""
+    directory = write_checkpoint(tmp_path_factory.mktemp("seeing"), talkative=True, sees=True)
+    pictures = {"context_tokens": 8192, "quiet_video_tokens": 256}
+    with serving(model=str(directory), allowed_origins="*", **(ROOMY | pictures)) as server:
         yield server
 
 

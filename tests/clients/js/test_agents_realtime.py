@@ -5,11 +5,13 @@ The kit drops what its validator does not know, and shows each complaint of the 
 """
 
 import json
+import re
 import threading
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -20,6 +22,13 @@ from tests.clients.js.npm import run_node
 from tests.clients.web.browser import CHROMIUM, browsing
 
 pytestmark = pytest.mark.clients
+
+
+def browser(test):
+    """A test that needs Chromium."""
+    test = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")(test)
+    return pytest.mark.browser(test)
+
 
 TURN = [
     "input_audio_buffer.speech_started",
@@ -33,6 +42,8 @@ TURN = [
     "response.done",
 ]
 RESULT = "18 degrees"
+# The fewest positions that two pictures of a video make.
+STEP_TOKENS = 128
 
 
 def assert_in_order(kinds, expected):
@@ -145,28 +156,63 @@ def microphone(tmp_path):
     return path
 
 
-@pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
-async def test_over_webrtc_in_a_browser_with_a_camera(js, kit_server, microphone, tmp_path):
-    model = kit_server.running.ready.model_id
+async def seen_in_a_browser(js, server, microphone, directory):
+    """What the kit saw in Chromium, with the fake microphone and camera."""
+    model = server.running.ready.model_id
     with serving_files(js) as files:
         page = browsing(
-            f"{files}/browser.html",
-            tmp_path / "profile",
-            microphone=microphone,
-            ready="window.ready",
+            f"{files}/browser.html", directory, microphone=microphone, ready="window.ready"
         )
         async with page as tab:
-            await tab.run(
-                f"begin({json.dumps(f'{kit_server.http}/v1/realtime')}, {json.dumps(model)})"
-            )
+            await tab.run(f"begin({json.dumps(f'{server.http}/v1/realtime')}, {json.dumps(model)})")
             await tab.until("window.saw || window.failed", timeout_s=120)
             assert await tab.run("window.failed") is None
-            saw = json.loads(await tab.run("JSON.stringify(window.saw)"))
-    assert_conversed(saw, kit_server)
+            return json.loads(await tab.run("JSON.stringify(window.saw)"))
+
+
+def assert_in_a_browser(saw, server):
+    assert_conversed(saw, server)
     assert saw["responses"]["broken"]["status_details"]["reason"] == "client_cancelled"
     assert saw["heard"]["callId"].startswith("rtc_"), "another origin may read Location"
     assert saw["heard"]["totalAudioEnergy"] > 0
     assert_played(saw)
-    # The tiny checkpoint has no eyes: the camera is refused by a clear word, and the call goes on.
+
+
+@browser
+async def test_over_webrtc_in_a_browser_whose_camera_the_model_sees(
+    js, seeing_kit_server, microphone, tmp_path
+):
+    saw = await seen_in_a_browser(js, seeing_kit_server, microphone, tmp_path / "profile")
+    assert_in_a_browser(saw, seeing_kit_server)
+    assert saw["errors"] == []
+    # The spoken question was filmed: its pictures stand in the prompt that its answer read. The
+    # later turns were typed, and bring what was seen before them.
+    spoken, broken = (pictures_of(saw, name) for name in ("spoken", "broken"))
+    assert spoken >= 2 * STEP_TOKENS
+    assert broken >= spoken + STEP_TOKENS
+    async with httpx.AsyncClient() as http:
+        metrics = (await http.get(f"{seeing_kit_server.http}/metrics")).text
+    received, sampled = (total(metrics, name) for name in ("received", "sampled"))
+    assert received > sampled >= 4
+
+
+def pictures_of(saw, name):
+    """Positions of pictures in the prompt of one response."""
+    return saw["responses"][name]["usage"]["input_token_details"]["image_tokens"]
+
+
+def total(metrics, name):
+    """The value of one counter of pictures."""
+    (line,) = re.findall(rf"^omnilive_video_frames_{name}_total{{.*}} (.+)$", metrics, re.MULTILINE)
+    return float(line)
+
+
+@browser
+async def test_over_webrtc_in_a_browser_whose_camera_the_model_has_no_eyes_for(
+    js, kit_server, microphone, tmp_path
+):
+    saw = await seen_in_a_browser(js, kit_server, microphone, tmp_path / "profile")
+    assert_in_a_browser(saw, kit_server)
+    # The camera is refused by a clear word, and the call goes on.
     assert [error["code"] for error in saw["errors"]] == ["camera_off"]
+    assert pictures_of(saw, "spoken") == 0
