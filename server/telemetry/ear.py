@@ -46,6 +46,10 @@ class WatchedEar:
         """Passes the settings on."""
         self._ear.set_turn_detection(settings)
 
+    def set_noise_reduction(self, level: int) -> bool:
+        """Passes it on."""
+        return self._ear.set_noise_reduction(level)
+
     def expect_speech(self, after_ms: int) -> None:
         """Passes it on."""
         self._ear.expect_speech(after_ms)

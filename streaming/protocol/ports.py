@@ -23,6 +23,13 @@ class EarPort(Protocol):
             NoJudgeError: The settings want what this ear cannot do; nothing has changed.
         """
 
+    def set_noise_reduction(self, level: int) -> bool:
+        """Take noise off what is heard from now on, 1 to 4 strong; 0 is not at all.
+
+        Returns:
+            Whether this ear can do that.
+        """
+
     @property
     def position_ms(self) -> int:
         """Audio received."""

@@ -20,7 +20,7 @@ any network; signal processing is behind `streaming.protocol.ports`. A second of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -44,33 +44,21 @@ from streaming.protocol.engine_events import (
 )
 from streaming.protocol.errors import CapabilityError, NoSuchItemError, ProtocolError
 from streaming.protocol.history import History
-from streaming.protocol.input_buffer import InputBuffer
-from streaming.protocol.item_creation import ItemCreation, Made
+from streaming.protocol.item_creation import ItemCreation
+from streaming.protocol.items import Item
 from streaming.protocol.limits import Limits, ModelProfile
+from streaming.protocol.listening import Listening
 from streaming.protocol.outbox import MakeId, Outbox, random_id
 from streaming.protocol.ports import EarPort, EyePort, MouthPort
 from streaming.protocol.replies import Replies, ReplyEvent
 from streaming.protocol.response import ENGINE_BYTES_PER_SAMPLE, ENGINE_RATE_HZ
+from streaming.protocol.response_input import ResponseInput
 from streaming.protocol.response_options import response_spec
 from streaming.protocol.session_config import default_config, truncation_command, updated
 from streaming.protocol.session_echo import session_object
-from streaming.protocol.session_options import SemanticVad
-from streaming.protocol.sight import Sight
+from streaming.protocol.session_options import SessionConfig
 from streaming.protocol.transcripts import Transcripts
 from streaming.protocol.truncations import Truncations
-from streaming.protocol.validation import shown
-from streaming.protocol.wire_audio import audio_format, decode_audio
-from streaming.protocol.wire_image import decoded, looked_at
-from streaming.turns.errors import NoJudgeError
-from streaming.turns.events import (
-    IdleTimeout,
-    SpeechPaused,
-    SpeechResumed,
-    SpeechStarted,
-    SpeechStopped,
-    TurnAudio,
-    TurnEvent,
-)
 
 Act: TypeAlias = Callable[[Any], None]
 
@@ -101,32 +89,38 @@ class RealtimeSession:
         """
         self._profile = profile
         self._ear = ear
-        self._eye = eye
         self._limits = limits or Limits()
         self._expires_at_s = expires_at_s
-        self._config = default_config(profile)
+        self._config = self._first_config()
         if defaults is not None:
-            self._config = updated(self._config, defaults, profile, self._limits)
+            self._config = self._updated(self._config, defaults)
         self._lost: Failure | None = None
         self._played_until_ms = 0
         self.session_id = make_id("sess")
         self._outbox = outbox = Outbox(make_id)
         self._history = history = History()
         conversation_id = make_id("conv")
-        self._sight = Sight(outbox, self._limits, lambda: ear.position_ms)
-        self._input = InputBuffer(outbox, history, self._limits, self._sight)
-        self._creation = ItemCreation(outbox, history, ear, eye, self._sight, profile, self._limits)
+        self._listening = Listening(
+            outbox=outbox,
+            history=history,
+            ear=ear,
+            eye=eye,
+            profile=profile,
+            limits=self._limits,
+            config=self._config,
+            turns=self,
+        )
+        sight = self._listening.sight
+        self._creation = ItemCreation(outbox, history, ear, eye, sight, profile, self._limits)
+        self._input = ResponseInput(history, self._creation, self._limits)
         self._truncations = Truncations(outbox, history)
         self._transcripts = Transcripts(outbox, history, profile)
         self._replies = Replies(
             outbox, history, mouth, self._truncations, conversation_id, self._limits, new_mouth
         )
         self._acts = self._table_of_acts()
-        ear.set_turn_detection(self._config.vad(self._limits))
         outbox.command(truncation_command(self._config))
-        outbox.event("session.created", session=self._echo())
-        conversation = {"id": conversation_id, "object": "realtime.conversation"}
-        outbox.event("conversation.created", conversation=conversation)
+        self._greet(conversation_id)
 
     @property
     def instructions(self) -> str:
@@ -141,7 +135,7 @@ class RealtimeSession:
     @property
     def judges_turns(self) -> bool:
         """Whether a little audio may take long (tens of milliseconds): a model ends the turns."""
-        return isinstance(self._config.audio.input.turn_detection, SemanticVad)
+        return self._listening.judges_turns
 
     @property
     def voice(self) -> str | None:
@@ -167,19 +161,19 @@ class RealtimeSession:
         if self._lost is not None:
             return
         try:
-            self._take_audio(audio, audio_format)
+            self._listening.take_audio(audio, audio_format)
         except ProtocolError as error:
             self._outbox.error(error, None)
 
     @property
     def pictures_thinned(self) -> int:
         """A camera's pictures that were left out to keep to a number or a budget."""
-        return self._sight.thinned
+        return self._listening.sight.thinned
 
     def receive_picture(self, pixels: Pixels) -> None:
         """Take what a live camera sees now, no larger than the model sees it."""
-        if self._lost is None and "video" in self._profile.inputs:
-            self._sight.receive(pixels)
+        if self._lost is None:
+            self._listening.take_picture(pixels)
 
     def receive_engine(self, event: EngineEvent) -> None:
         """Take what the engine said."""
@@ -211,10 +205,10 @@ class RealtimeSession:
     def _table_of_acts(self) -> dict[type[client.ClientEvent], Act]:
         return {
             client.SessionUpdate: self._update_session,
-            client.AudioAppend: self._append_audio,
-            client.ImageAppend: self._append_image,
-            client.AudioCommit: self._commit_audio,
-            client.AudioClear: self._clear_audio,
+            client.AudioAppend: self._listening.append_audio,
+            client.ImageAppend: self._listening.append_image,
+            client.AudioCommit: self._listening.commit,
+            client.AudioClear: self._listening.clear,
             client.OutputAudioClear: self._clear_output,
             client.ItemCreate: self._create_item,
             client.ItemRetrieve: self._retrieve_item,
@@ -226,18 +220,24 @@ class RealtimeSession:
 
     # --- session --------------------------------------------------------------------------------
 
+    def _first_config(self) -> SessionConfig:
+        return default_config(self._profile)
+
+    def _updated(self, config: SessionConfig, patch: dict[str, Any]) -> SessionConfig:
+        return updated(config, patch, self._profile, self._limits)
+
+    def _greet(self, conversation_id: str) -> None:
+        self._outbox.event("session.created", session=self._echo())
+        conversation = {"id": conversation_id, "object": "realtime.conversation"}
+        self._outbox.event("conversation.created", conversation=conversation)
+
     def _update_session(self, event: client.SessionUpdate) -> None:
         before = self._config
-        after = updated(before, event.session, self._profile, self._limits)
+        after = self._updated(before, event.session)
         if after.voice != before.voice and self._replies.has_spoken:
             message = "Cannot update a conversation's voice if assistant audio is present."
             raise ProtocolError("cannot_update_voice", message, "session.audio.output.voice")
-        if after.vad(self._limits) != before.vad(self._limits):
-            try:
-                self._ear.set_turn_detection(after.vad(self._limits))
-            except NoJudgeError as error:
-                param = "session.audio.input.turn_detection.type"
-                raise CapabilityError(str(error), param) from None
+        self._listening.configure(after)
         self._config = after
         tools = after.function_tools.texts
         if (after.instructions, tools) != (before.instructions, before.function_tools.texts):
@@ -248,7 +248,10 @@ class RealtimeSession:
 
     def _echo(self) -> dict[str, Any]:
         return session_object(
-            self._config, session_id=self.session_id, expires_at_s=self._expires_at_s
+            self._config,
+            session_id=self.session_id,
+            expires_at_s=self._expires_at_s,
+            denoises=self._listening.denoises,
         )
 
     def _follow_playout(self, event: ReplyEvent) -> None:
@@ -273,7 +276,7 @@ class RealtimeSession:
         if item_id is not None and self._truncations.failed(item_id, failure):
             return
         self._outbox.fault(failure.code, failure.message)
-        if item_id is None or self._input.lose(item_id):
+        if item_id is None or self._listening.lose(item_id):
             return
         if self._history.find(item_id) and not self._replies.makes(item_id):
             # The engine does not hold it, so it is no part of what will be answered.
@@ -289,78 +292,24 @@ class RealtimeSession:
         for _ in self._outbox.take_commands():
             pass  # there is nobody left to carry them out
 
-    # --- the user's audio -----------------------------------------------------------------------
+    # --- the user's turns -----------------------------------------------------------------------
 
-    def _append_audio(self, event: client.AudioAppend) -> None:
-        wire = self._input_format
-        self._take_audio(decode_audio(event.audio, wire, param="audio"), wire)
-
-    def _append_image(self, event: client.ImageAppend) -> None:
-        self._profile.require("video", param="image")
-        data = decoded(event.image, param="image")
-        self._sight.receive(looked_at(lambda: self._eye.frame(data), param="image"))
-
-    def _take_audio(self, audio: bytes, wire: AudioFormat) -> None:
-        self._profile.require("audio", param="audio")
-        if self._is_manual:
-            self._input.receive(len(audio), wire)
-        self._hear(self._ear.hear(audio, wire))
-
-    @property
-    def _input_format(self) -> AudioFormat:
-        return audio_format(self._config.audio.input.format)
-
-    @property
-    def _is_manual(self) -> bool:
-        return self._config.audio.input.turn_detection is None
-
-    def _hear(self, heard: Iterable[TurnEvent]) -> None:
-        for event in heard:
-            match event:
-                case TurnAudio(pcm=pcm):
-                    self._input.add(pcm, self._ear.position_ms)
-                case SpeechStarted(audio_start_ms=start_ms):
-                    self._input.start(start_ms)
-                    self._barge_in()
-                case SpeechPaused():
-                    self._input.pause()
-                case SpeechResumed():
-                    pass  # the audio that follows takes the pause back
-                case SpeechStopped(audio_end_ms=end_ms):
-                    if self._input.stop(end_ms):
-                        self._answer_turn()
-                case IdleTimeout(audio_start_ms=start_ms, audio_end_ms=end_ms, pcm=pcm):
-                    if self._input.time_out(start_ms, end_ms, pcm):
-                        self._answer_turn()
-
-    def _barge_in(self) -> None:
+    def speech_began(self) -> None:
+        """Somebody speaks into a reply, perhaps."""
         detection = self._config.audio.input.turn_detection
         if detection is not None and detection.interrupt_response:
             self._replies.interrupt()
 
-    def _answer_turn(self) -> None:
-        self._commit()
+    def turn_ended(self, item: Item, *, by_voice: bool) -> None:
+        """A turn is an item now: its words are asked for, and an answer if the ear ended it."""
+        if self._config.audio.input.transcription is not None:
+            self._transcripts.request(item)
         detection = self._config.audio.input.turn_detection
-        if detection is not None and detection.create_response:
+        if by_voice and detection is not None and detection.create_response:
             try:
                 self._replies.create(response_spec(None, self._config, self._profile))
             except ProtocolError as error:
                 self._outbox.error(error, None)
-
-    def _commit_audio(self, event: client.AudioCommit) -> None:
-        self._input.check_commit()
-        self._hear(self._ear.end())
-        self._commit()
-
-    def _commit(self) -> None:
-        item = self._input.commit()
-        if self._config.audio.input.transcription is not None:
-            self._transcripts.request(item)
-
-    def _clear_audio(self, event: client.AudioClear) -> None:
-        self._ear.clear()
-        self._input.clear()
-        self._outbox.event("input_audio_buffer.cleared")
 
     def _clear_output(self, event: client.OutputAudioClear) -> None:
         raise CapabilityError(
@@ -372,7 +321,7 @@ class RealtimeSession:
     # --- conversation and responses -------------------------------------------------------------
 
     def _create_item(self, event: client.ItemCreate) -> None:
-        self._creation.create(event, self._input_format)
+        self._creation.create(event, self._listening.wire)
 
     def _retrieve_item(self, event: client.ItemRetrieve) -> None:
         item = self._history.find(event.item_id)
@@ -396,34 +345,8 @@ class RealtimeSession:
     def _create_response(self, event: client.ResponseCreate) -> None:
         spec = response_spec(event.response, self._config, self._profile)
         if spec.aside and event.response is not None:
-            spec = replace(spec, input=self._own_input(event.response))
+            own = self._input.of(event.response, self._listening.wire)
+            spec = replace(spec, input=own)
         elif len(self._history) >= self._limits.max_items:
             raise self._creation.full()
         self._replies.create(spec)
-
-    def _own_input(self, params: client.ResponseParams) -> tuple[Made | str, ...] | None:
-        """The input of a response aside: new items, and ids of those of the conversation."""
-        if params.input is None:
-            return None
-        limit = self._limits.max_input_items
-        if len(params.input) > limit:
-            raise ProtocolError(
-                "array_above_max_length",
-                f"Invalid 'response.input': {len(params.input)} items, expected at most {limit} "
-                "(max_input_items).",
-                "response.input",
-            )
-        return tuple(
-            self._input_item(item, f"response.input[{index}]")
-            for index, item in enumerate(params.input)
-        )
-
-    def _input_item(self, item: dict[str, Any], param: str) -> Made | str:
-        # The API knows the type "item_reference", and a message that is nothing but an id.
-        if item.get("type") == "item_reference" or set(item) == {"id"}:
-            item_id = item.get("id")
-            if not isinstance(item_id, str) or self._history.find(item_id) is None:
-                message = f"Item with id {shown(item_id)} not found in conversation."
-                raise ProtocolError("item_not_found", message, f"{param}.id")
-            return item_id
-        return self._creation.aside(item, self._input_format, under=param)

@@ -15,7 +15,7 @@ _RARE_TRANSCRIPTION_KEYS = {"delay", "keywords", "languages"}
 
 
 def session_object(
-    config: SessionConfig, *, session_id: str, expires_at_s: int | None
+    config: SessionConfig, *, session_id: str, expires_at_s: int | None, denoises: bool = True
 ) -> dict[str, Any]:
     """The effective session, every option spelled out.
 
@@ -23,6 +23,7 @@ def session_object(
         config: The options in force.
         session_id: The session's id.
         expires_at_s: When the session ends, seconds of Unix time; None if it does not.
+        denoises: Whether noise can be taken off what is heard.
     """
     shown = config.model_dump(exclude={"audio", "reasoning", "parallel_tool_calls"})
     for rare in ("reasoning", "parallel_tool_calls"):
@@ -35,17 +36,17 @@ def session_object(
         "object": "realtime.session",
         "id": session_id,
         "audio": {"input": _input(config), "output": _output(config)},
-        "x_not_applied": not_applied(config),
+        "x_not_applied": not_applied(config, denoises=denoises),
     }
 
 
-def not_applied(config: SessionConfig) -> list[str]:
+def not_applied(config: SessionConfig, *, denoises: bool = True) -> list[str]:
     """The options that were accepted and change nothing, by their path."""
     heard = config.audio.input
     transcription = heard.transcription or Transcription()
     hints = transcription.model_dump(exclude={"model"}, exclude_none=True)
     paths = {
-        "audio.input.noise_reduction": heard.noise_reduction is not None,
+        "audio.input.noise_reduction": heard.noise_reduction is not None and not denoises,
         **{f"audio.input.transcription.{name}": True for name in hints},
         "parallel_tool_calls": config.parallel_tool_calls is not None,
         "reasoning": config.reasoning is not None,

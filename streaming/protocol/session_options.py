@@ -25,6 +25,9 @@ MaxTokens: TypeAlias = Annotated[int, Field(ge=1, le=4096)] | Literal["inf"]
 # that is judged.
 _EAGERNESS_WAIT_MS = {"low": 8000, "medium": 4000, "high": 2000, "auto": 4000}
 _JUDGED_AFTER_MS = 200
+# Levels of the noise suppressor, each some 6 dB: a far microphone hears more of the room.
+_NOISE_LEVELS = {"near_field": 2, "far_field": 3}
+_STRONGEST = 4
 
 
 class Transcription(Wire):
@@ -39,10 +42,16 @@ class Transcription(Wire):
 
 
 class NoiseReduction(Wire):
-    """A hint about the microphone; accepted, not applied."""
+    """How far away the microphone is, and how much of its noise to take off."""
 
     type: Literal["near_field", "far_field"]
-    strength: float | None = None
+    strength: float | None = Field(default=None, ge=0.0)
+
+    @property
+    def level(self) -> int:
+        """Of the suppressor, 0 to 4; a strength of 1 is the usual one, 0 is none."""
+        strength = 1.0 if self.strength is None else self.strength
+        return min(_STRONGEST, round(_NOISE_LEVELS[self.type] * min(strength, _STRONGEST)))
 
 
 class ServerVad(Wire):
@@ -151,6 +160,12 @@ class SessionConfig(Wire):
     def max_tokens(self) -> int | None:
         """`max_output_tokens` as a number; None for "inf"."""
         return None if self.max_output_tokens == "inf" else self.max_output_tokens
+
+    @property
+    def noise_level(self) -> int:
+        """How much noise to take off the input, 0 (nothing) to 4."""
+        wanted = self.audio.input.noise_reduction
+        return 0 if wanted is None else wanted.level
 
     def vad(self, limits: Limits) -> VadSettings | None:
         """The settings of the turn detector; None when the client decides the turns."""

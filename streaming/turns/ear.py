@@ -1,7 +1,7 @@
 """The input of one session: wire audio in, the user's turns at 16 kHz out.
 
-Knows formats, the resampler and the turn detector, and joins them. Knows nothing of items,
-events or engines. Without turn detection every sample belongs to the open turn.
+Knows formats, the resampler, the noise suppressor and the turn detector, and joins them. Knows
+nothing of items, events or engines. Without turn detection every sample belongs to the open turn.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from streaming.media.codecs import Samples, decode
+from streaming.media.denoise import Denoiser, is_available
 from streaming.media.formats import AudioFormat
 from streaming.media.resample import MODEL_RATE_HZ, Resampler, resample
 from streaming.turns.detector import TurnDetector
@@ -32,6 +33,8 @@ class Ear:
         self._judge: EndJudge | None = None
         self._detector: TurnDetector | None = None
         self._resampler = Resampler(MODEL_RATE_HZ, MODEL_RATE_HZ)
+        self._denoiser = Denoiser(0)
+        self._noise_level = 0  # of the denoiser from the next sample on
         self._position = 0  # samples received while no turns are detected
         self._left: list[TurnEvent] = []  # of a turn that was open when detection was turned off
 
@@ -55,6 +58,16 @@ class Ear:
         else:
             self._detector.settings, self._detector.judge = settings, self._judge
 
+    def set_noise_reduction(self, level: int) -> bool:
+        """Take noise off what is heard from now on, 1 to 4 strong; 0 is not at all.
+
+        Returns:
+            Whether that can be done here.
+        """
+        can = is_available()
+        self._noise_level = level if can else 0
+        return can
+
     @property
     def position_ms(self) -> int:
         """Audio received."""
@@ -71,9 +84,12 @@ class Ear:
         """Take the next audio of the input; what it means, in order."""
         pieces = []
         if audio_format.rate_hz != self._resampler.from_hz:
-            pieces.append(self._resampler.finish())
+            pieces.append(self._denoiser.push(self._resampler.finish()))
             self._resampler = Resampler(audio_format.rate_hz, MODEL_RATE_HZ)
-        pieces.append(self._resampler.push(decode(audio, audio_format)))
+        if self._noise_level != self._denoiser.level:
+            pieces.append(self._denoiser.finish())
+            self._denoiser = Denoiser(self._noise_level)
+        pieces.append(self._denoiser.push(self._resampler.push(decode(audio, audio_format))))
         heard, self._left = self._left, []
         for samples in pieces:
             heard += self._take(samples)
@@ -81,7 +97,8 @@ class Ear:
 
     def end(self) -> list[TurnEvent]:
         """Give out what is held back, since the open turn ends here; then start afresh."""
-        tail = self._resampler.finish()
+        last = self._denoiser.push(self._resampler.finish())
+        tail = np.concatenate([last, self._denoiser.finish()])
         heard, self._left = self._left, []
         if self._detector is not None:
             return heard + self._detector.end(tail)

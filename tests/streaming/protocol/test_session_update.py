@@ -1,11 +1,14 @@
 """session.update: merging, echoing, refusing."""
 
+import numpy as np
 import pytest
 
-from streaming.protocol.commands import SetTruncation, UpdateInstructions
+from streaming.media.codecs import encode
+from streaming.media.formats import PCM_24K
+from streaming.protocol.commands import AppendUserAudio, SetTruncation, UpdateInstructions
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.session_options import SessionConfig
-from tests.streaming.protocol.rig import LOUD, MANUAL, QUIET, Rig, error_of, kinds
+from tests.streaming.protocol.rig import LOUD, MANUAL, QUIET, Rig, b64, error_of, kinds
 
 
 def test_session_created_comes_first_and_is_whole():
@@ -131,15 +134,51 @@ def test_transcription_shows_rare_keys_only_when_set():
         ({"include": ["item.input_audio_transcription.logprobs"]}, "include"),
         ({"parallel_tool_calls": True}, "parallel_tool_calls"),
         ({"reasoning": {"effort": "low"}}, "reasoning"),
-        (
-            {"audio": {"input": {"noise_reduction": {"type": "far_field"}}}},
-            "audio.input.noise_reduction",
-        ),
     ],
 )
 def test_what_has_no_effect_is_accepted_and_said_so(patch, path):
     session = Rig().update({"type": "realtime", **patch})
     assert session["x_not_applied"] == [path]
+
+
+def noise_reduction(**wanted):
+    return {"type": "realtime", "audio": {"input": {"noise_reduction": wanted}}}
+
+
+def heard_hiss(*updates):
+    """How loud (RMS) a steady hiss is that reaches the engine, after it has been learnt."""
+    rig = Rig(manual=True)
+    for update in updates:
+        session = rig.update(update)
+        assert session["x_not_applied"] == []
+    hiss = np.random.default_rng(0).normal(0, 0.01, 3 * 24_000).astype(np.float32)
+    rig.send("input_audio_buffer.append", audio=b64(encode(hiss, PCM_24K)))
+    pcm = b"".join(c.pcm for c in rig.take_commands() if isinstance(c, AppendUserAudio))
+    samples = np.frombuffer(pcm, "<f4")
+    assert len(samples) > 2.9 * 16_000
+    return float(np.sqrt(np.mean(samples[32_000:] ** 2)))
+
+
+def test_noise_reduction_takes_noise_off_what_the_model_hears():
+    loud = heard_hiss()
+    near, far = (heard_hiss(noise_reduction(type=f"{kind}_field")) for kind in ("near", "far"))
+    assert loud / near > 2.5
+    assert near / far > 1.3
+    strong = noise_reduction(type="near_field", strength=2.0)
+    assert loud / heard_hiss(strong) > loud / far
+    none = heard_hiss(noise_reduction(type="near_field", strength=0.0))
+    assert none == pytest.approx(loud)
+    off = {"type": "realtime", "audio": {"input": {"noise_reduction": None}}}
+    assert heard_hiss(strong, off) == pytest.approx(loud)
+
+
+def test_noise_reduction_that_cannot_be_had_is_said_so(monkeypatch):
+    monkeypatch.setattr("streaming.turns.ear.is_available", lambda: False)
+    rig = Rig()
+    session = rig.update(noise_reduction(type="far_field"))
+    assert session["audio"]["input"]["noise_reduction"] == {"type": "far_field"}
+    assert session["x_not_applied"] == ["audio.input.noise_reduction"]
+    rig.hear(LOUD, 500)
 
 
 @pytest.mark.parametrize("wire", ["audio/pcmu", "audio/pcma"])
