@@ -16,15 +16,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import pumps, resuming
 from server.conversation import Conversation
-from server.errors import IntentError, ServerError
+from server.errors import ServerError
 from server.gateway import Gateway
+from server.intents import MakeSession, check_intent, session_for
 from server.lifetime import Lifetime
 from server.outbox import Outbox
 from server.sessions import new_qwen_session, new_session
-from server.settings import Settings
 from server.sideband import Sideband, join_call
 from server.telemetry.watch import ConversationWatch
-from streaming.engine.messages import EngineReady
 from streaming.protocol.qwen.events import ga_view
 from streaming.protocol.qwen.session import QwenSession
 from streaming.protocol.session import RealtimeSession
@@ -34,10 +33,7 @@ logger = logging.getLogger("omnilive.realtime")
 SUBPROTOCOL = "realtime"
 CALL_ID = "call_id"
 
-MakeSession = Callable[
-    [EngineReady, Settings, ConversationWatch, dict[str, Any] | None],
-    RealtimeSession | QwenSession,
-]
+AnySession = RealtimeSession | QwenSession
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +46,7 @@ class Dialect:
         resumes: its conversations may survive their socket.
     """
 
-    make_session: MakeSession
+    make_session: MakeSession[AnySession]
     ga_view: Callable[[dict[str, Any]], dict[str, Any]] = lambda event: event
     resumes: bool = False
 
@@ -131,7 +127,7 @@ async def _serve(
     gateway: Gateway,
     outbox: Outbox,
     watch: ConversationWatch,
-    make_session: MakeSession,
+    make_session: MakeSession[AnySession],
 ) -> None:
     """Opens a conversation and pumps until the client leaves.
 
@@ -140,13 +136,16 @@ async def _serve(
     """
     with gateway.telemetry.recorder.door("websocket"):
         visitor = gateway.doors.let_in(websocket)
-        _check_intent(websocket.query_params.get("intent"))
+        intent = websocket.query_params.get("intent")
+        check_intent(intent)
         ready = gateway.admit(websocket.query_params.get("model"), visitor)
     lifetime = Lifetime(gateway.settings, gateway.draining)
     with gateway.seat(visitor) as conversation_id:
         conversation = Conversation(
             conversation_id=conversation_id,
-            session=make_session(ready, gateway.settings, watch, visitor.identity.session),
+            session=session_for(
+                intent, visitor.identity, ready, gateway.settings, watch, make_session
+            ),
             engine=gateway.engine,
             outbox=outbox,
             lifetime=lifetime,
@@ -168,15 +167,6 @@ async def _serve(
             raise first from None
         finally:
             conversation.close()
-
-
-def _check_intent(intent: str | None) -> None:
-    """Raises IntentError for a session that is no conversation."""
-    if intent is not None:
-        raise IntentError(
-            f"sessions with the intent {intent[:64]!r} are not served; leave it out, and ask for "
-            "'audio.input.transcription' in a conversation"
-        )
 
 
 async def _pump(

@@ -24,6 +24,7 @@ from server.errors import BadResumeError, ServerError
 from server.feed import Feed
 from server.gateway import Gateway
 from server.held import Held, new_token
+from server.intents import check_intent, session_for
 from server.lifetime import Lifetime
 from server.sessions import new_session
 from server.settings import Settings
@@ -73,22 +74,24 @@ async def serve(websocket: WebSocket, gateway: Gateway, watch: ConversationWatch
         gone = resumption.conversation_gone(gateway.settings.resume_window_s)
         await _say(websocket, gone)
     with gateway.telemetry.recorder.door("websocket"):
-        held = await _open(gateway, visitor, websocket.query_params.get("model"), watch)
+        held = await _open(websocket, gateway, visitor, watch)
     await _attend(websocket, gateway.settings, held, None)
 
 
 async def _open(
-    gateway: Gateway, visitor: Visitor, model: str | None, watch: ConversationWatch
+    websocket: WebSocket, gateway: Gateway, visitor: Visitor, watch: ConversationWatch
 ) -> Held:
     settings = gateway.settings
-    ready = gateway.admit(model, visitor)
+    intent = websocket.query_params.get("intent")
+    check_intent(intent)
+    ready = gateway.admit(websocket.query_params.get("model"), visitor)
     token = new_token()
     feed = Feed(settings, resumption.offer(token, settings.resume_window_s), watch.noted)
     lifetime = Lifetime(settings, gateway.draining)
     with ExitStack() as seat:
         conversation = Conversation(
             conversation_id=seat.enter_context(gateway.seat(visitor)),
-            session=new_session(ready, settings, watch, visitor.identity.session),
+            session=session_for(intent, visitor.identity, ready, settings, watch, new_session),
             engine=gateway.engine,
             outbox=feed,
             lifetime=lifetime,

@@ -16,12 +16,15 @@ from streaming.media.eye import Eye
 from streaming.media.mouth import Mouth
 from streaming.media.playout import Playout
 from streaming.media.video import MODEL_PIXELS
+from streaming.protocol.errors import CapabilityError
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.live import LiveMouth, LiveSession
 from streaming.protocol.ports import MouthPort
 from streaming.protocol.qwen.options import ga_defaults
 from streaming.protocol.qwen.session import QwenSession
 from streaming.protocol.session import RealtimeSession
+from streaming.protocol.transcription_session import TYPE as TRANSCRIPTION
+from streaming.protocol.transcription_session import TranscriptionSession
 from streaming.turns.ear import Ear
 
 # What one turn may take of the context; the rest is for instructions and the answer.
@@ -41,12 +44,14 @@ def new_session(
 ) -> RealtimeSession:
     """Returns a session for what this engine can do, which ends `max_session_s` from now.
 
-    `hearing` is told when its user speaks.
+    Of the kind that `defaults` name. `hearing` is told when its user speaks.
 
     Raises:
         ProtocolError: The defaults are wrong, or ask for what is not served.
     """
-    return RealtimeSession(
+    transcribes = defaults is not None and defaults.get("type") == TRANSCRIPTION
+    make = TranscriptionSession if transcribes else RealtimeSession
+    return make(
         profile=profile_of(ready),
         ear=WatchedEar(Ear(), hearing),
         mouth=mouth or Mouth(),
@@ -88,6 +93,8 @@ def new_qwen_session(
     profile, limits = profile_of(ready), limits_of(ready, settings)
     if defaults is None:
         defaults = ga_defaults(profile)
+    elif defaults.get("type") == TRANSCRIPTION:
+        raise CapabilityError("This dialect has no sessions of type 'transcription'.")
     inner = new_session(ready, settings, hearing, defaults)
     return QwenSession(inner, profile, limits)
 

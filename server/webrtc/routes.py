@@ -33,6 +33,14 @@ from streaming.protocol.errors import ProtocolError
 from streaming.protocol.outbox import random_id
 from streaming.protocol.session_config import default_config, updated
 from streaming.protocol.session_echo import session_object
+from streaming.protocol.transcription_session import (
+    TYPE as TRANSCRIPTION,
+)
+from streaming.protocol.transcription_session import (
+    first_config,
+    transcription_object,
+    transcription_updated,
+)
 
 SDP = "application/sdp"
 MULTIPART = "multipart/form-data"
@@ -191,14 +199,17 @@ def _secret_request(body: bytes) -> SecretRequest:
 def _echo(gateway: Gateway, session: dict[str, Any]) -> dict[str, Any]:
     """The session that a secret will open, as the API shows it; refuses one that could not be."""
     ready = gateway.ready()
-    profile = profile_of(ready)
+    profile, session_id = profile_of(ready), random_id("sess")
     try:
-        config = updated(
-            default_config(profile), session, profile, limits_of(ready, gateway.settings)
-        )
+        if session.get("type") == TRANSCRIPTION:
+            first = first_config(profile)
+            written = transcription_updated(first, session, profile)
+            return transcription_object(written, session_id=session_id, expires_at_s=None)
+        limits = limits_of(ready, gateway.settings)
+        config = updated(default_config(profile), session, profile, limits)
     except ProtocolError as error:
         raise OfferError(error.message, error.param, error.code) from None
-    return session_object(config, session_id=random_id("sess"), expires_at_s=None)
+    return session_object(config, session_id=session_id, expires_at_s=None)
 
 
 def _merged(base: dict[str, Any] | None, patch: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -89,11 +89,8 @@ def updated(
     Raises:
         ProtocolError: The patch is wrong, or asks for what is not served; nothing has changed.
     """
-    if "type" not in patch:
-        message = "Missing required parameter: 'session.type'."
-        raise ProtocolError("missing_required_parameter", message, "session.type")
     defaults = default_config(profile).model_dump()
-    merged = _merge(config.model_dump(), patch, defaults, _MERGED)
+    merged = merged_session(config.model_dump(), patch, defaults)
     wanted = validated(SessionConfig, merged, under="session")
     if len(wanted.instructions) > limits.max_text_chars:
         raise ProtocolError(
@@ -104,6 +101,18 @@ def updated(
         )
     _refuse_unserved(wanted, profile)
     return _resolved(wanted, profile)
+
+
+def merged_session(base: Object, patch: Object, defaults: Object) -> Object:
+    """Options with a patch over them: absent is unchanged, null clears or brings the default back.
+
+    Raises:
+        ProtocolError: The patch does not say what type of session it is for.
+    """
+    if "type" not in patch:
+        message = "Missing required parameter: 'session.type'."
+        raise ProtocolError("missing_required_parameter", message, "session.type")
+    return _merge(base, patch, defaults, _MERGED)
 
 
 def _merge(base: Object, patch: Object, defaults: Object, merged: Object) -> Object:

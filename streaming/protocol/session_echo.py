@@ -35,7 +35,7 @@ def session_object(
         **shown,
         "object": "realtime.session",
         "id": session_id,
-        "audio": {"input": _input(config), "output": _output(config)},
+        "audio": {"input": shown_input(config), "output": _output(config)},
         "x_not_applied": not_applied(config, denoises=denoises),
     }
 
@@ -56,7 +56,8 @@ def not_applied(config: SessionConfig, *, denoises: bool = True) -> list[str]:
     return [path for path, without_effect in paths.items() if without_effect]
 
 
-def _input(config: SessionConfig) -> dict[str, Any]:
+def shown_input(config: SessionConfig) -> dict[str, Any]:
+    """The input's options, without those that only few clients know and that nobody set."""
     shown = config.audio.input.model_dump()
     if shown["transcription"]:
         for key in _RARE_TRANSCRIPTION_KEYS:

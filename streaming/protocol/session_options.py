@@ -19,6 +19,7 @@ Object: TypeAlias = dict[str, Any]
 OutputModalities: TypeAlias = Annotated[
     list[Literal["text", "audio"]], Field(min_length=1, max_length=1)
 ]
+Include: TypeAlias = list[Literal["item.input_audio_transcription.logprobs"]]
 MaxTokens: TypeAlias = Annotated[int, Field(ge=1, le=4096)] | Literal["inf"]
 
 # How long a semantic turn may be silent that sounds as if it went on; and after how much silence
@@ -138,7 +139,7 @@ class SessionConfig(Wire):
     max_output_tokens: MaxTokens = "inf"
     truncation: Literal["auto", "disabled"] | RetentionRatio = "auto"
     tracing: Literal["auto"] | Object | None = None
-    include: list[Literal["item.input_audio_transcription.logprobs"]] | None = None
+    include: Include | None = None
 
     @property
     def modality(self) -> Literal["text", "audio"]:

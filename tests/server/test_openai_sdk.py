@@ -5,6 +5,7 @@ import base64
 import numpy as np
 import pytest
 from openai import AsyncOpenAI
+from openai.types.realtime import RealtimeTranscriptionSessionCreateRequest
 
 from clients.python.sources import SAMPLE_RATE_HZ, read_recording
 from server.demo import QUESTION
@@ -101,6 +102,74 @@ async def test_a_response_outside_the_conversation_reads_it_and_leaves_it(tiny_s
             read.append(response.usage.input_tokens)
     assert response.metadata == {"topic": "x"}
     assert read[0] == read[2] > read[1], "with no input of its own it reads the conversation"
+    await client.close()
+
+
+async def written_down(connection, turns):
+    """Says the question so often, by voice; the events, each turn's with its words."""
+    silence = np.zeros(SAMPLE_RATE_HZ, np.int16)
+    events = []
+    for _ in range(turns):
+        await say(connection, np.concatenate([read_recording(QUESTION).samples, silence]))
+        async for event in connection:
+            assert event.type != "error", event
+            events.append(event)
+            if event.type == f"{WORDS}.completed":
+                break
+    return events
+
+
+WORDS = "conversation.item.input_audio_transcription"
+
+
+@pytest.mark.clients
+async def test_a_session_that_is_only_written_down(tiny_server):
+    client = AsyncOpenAI(base_url=f"{tiny_server.http}/v1", api_key="none")
+    model = tiny_server.running.ready.model_id
+    query = {"intent": "transcription"}
+    async with client.realtime.connect(model=model, extra_query=query) as connection:
+        created = await connection.recv()
+        assert isinstance(created.session, RealtimeTranscriptionSessionCreateRequest)
+        heard = {"transcription": {"model": "gpt-4o-transcribe"}}
+        await connection.session.update(
+            session={"type": "transcription", "audio": {"input": heard}}
+        )
+        # More than the context of this server holds together.
+        events = await written_down(connection, turns=5)
+    kinds = [event.type for event in events]
+    assert kinds[0] == "session.updated"
+    assert not [kind for kind in kinds if kind.startswith("response.")]
+    for kind in ("input_audio_buffer.speech_started", "input_audio_buffer.committed"):
+        assert kinds.count(kind) == 5
+    done = [event for event in events if event.type == f"{WORDS}.completed"]
+    committed = [event.item_id for event in events if event.type.endswith("committed")]
+    assert [event.item_id for event in done] == committed
+    assert all(event.usage.type == "duration" for event in done)
+    deltas = [event.delta for event in events if event.type == f"{WORDS}.delta"]
+    assert "".join(deltas).strip() == "".join(event.transcript for event in done).strip()
+    await client.close()
+
+
+@pytest.mark.clients
+async def test_a_secret_opens_the_kind_of_session_that_it_was_made_for(tiny_server):
+    client = AsyncOpenAI(base_url=f"{tiny_server.http}/v1", api_key="none")
+    for kind, intent, opens in [
+        ("transcription", None, "transcription"),
+        ("transcription", "transcription", "transcription"),
+        ("realtime", "transcription", None),
+    ]:
+        secret = await client.realtime.client_secrets.create(session={"type": kind})
+        assert secret.session.type == kind
+        query = {} if intent is None else {"intent": intent}
+        holder = AsyncOpenAI(base_url=client.base_url, api_key=secret.value)
+        async with holder.realtime.connect(extra_query=query) as connection:
+            first = await connection.recv()
+        if opens is None:
+            assert first.type == "error"
+            assert "'realtime'" in first.error.message
+        else:
+            assert first.session.type == opens
+        await holder.close()
     await client.close()
 
 

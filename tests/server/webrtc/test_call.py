@@ -75,6 +75,27 @@ async def test_session_options_beside_the_offer_are_in_force_at_once():
         assert (await peer.until("session.updated"))[-1]["session"]["instructions"] == "Hum."
 
 
+async def test_a_call_that_is_only_written_down():
+    async with calling() as rig:
+        peer = rig.peer()
+        await peer.call(session={"type": "transcription"})
+        assert (await peer.hear())["session"]["type"] == "transcription"
+        peer.voice.say(question())
+        item = (await peer.until("conversation.item.done"))[-1]["item"]
+        async with asyncio.timeout(10):
+            while not rig.engine.of(engine.Transcribe):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        (asked,) = rig.engine.of(engine.Transcribe)
+        assert asked.item_id == item["id"]
+        words = engine.InputTranscript(
+            conversation_id=asked.conversation_id, item_id=item["id"], text="what was said"
+        )
+        rig.engine.queues[asked.conversation_id].put_nowait(words)
+        done = (await peer.until("conversation.item.input_audio_transcription.completed"))[-1]
+        assert done["transcript"] == "what was said"
+        assert not rig.engine.of(engine.Respond)
+
+
 async def test_push_to_talk():
     async with calling(speech_s=0.2) as rig:
         peer = rig.peer()

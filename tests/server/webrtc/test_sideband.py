@@ -4,6 +4,8 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 
+import pytest
+
 from tests.server.webrtc.rig import calling
 
 KEYS = {"api_keys": "the-first-key,the-second-key"}
@@ -166,10 +168,12 @@ async def test_a_line_that_does_not_read_falls_alone():
         await peer.until("session.updated")
 
 
-async def test_a_session_that_is_no_conversation_is_refused_by_name():
+@pytest.mark.parametrize("resumes", ["", "&x_resume=1"])
+async def test_a_kind_of_session_that_there_is_not_is_refused_by_name(resumes):
     async with calling() as rig:
-        side = Line(rig.app, "intent=transcription", None)
+        side = Line(rig.app, "intent=translation" + resumes, None)
         error = (await side.hear())["error"]
         assert error["code"] == "unsupported_value"
+        assert "'translation'" in error["message"]
         assert "'transcription'" in error["message"]
         assert await side.hear() == 1008
