@@ -17,6 +17,7 @@ from server.auth import ANYBODY, ApiKeys, ClientSecrets, Identity, identify
 from server.errors import ForbiddenOriginError
 from server.limits import RateLimit, Seats
 from server.settings import Settings
+from streaming.protocol.limits import RateLeft
 
 # How a browser, which cannot set headers on a WebSocket, gives its key.
 SUBPROTOCOL_KEY = "openai-insecure-api-key."
@@ -72,6 +73,14 @@ class Doors:
         self._by_address.spend(visitor.address)
         if visitor.identity.owner is not None:
             self._by_key.spend(visitor.identity.owner)
+
+    def rates(self, visitor: Visitor) -> list[RateLeft]:
+        """Returns what this visitor may open yet, by the tighter of its limits; none: no limit."""
+        owner = visitor.identity.owner
+        by_address = self._by_address.left(visitor.address)
+        by_key = None if owner is None else self._by_key.left(owner)
+        limits = [left for left in (by_address, by_key) if left is not None]
+        return [min(limits, key=lambda left: left.remaining)] if limits else []
 
     def check_seat(self, visitor: Visitor) -> None:
         """Raises FullError if this address or this key has as many conversations as it may."""

@@ -5,41 +5,61 @@ Knows the two kinds and how they are refused. Does not know what a session does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from server.auth import Identity
+from server.doors import Visitor
 from server.errors import IntentError
+from server.gateway import Gateway
 from server.settings import Settings
 from server.telemetry.watch import ConversationWatch
 from streaming.engine.messages import EngineReady
 from streaming.protocol import transcription_session
 from streaming.protocol.errors import ProtocolError
+from streaming.protocol.ports import RatesPort
 from streaming.protocol.qwen.session import QwenSession
 from streaming.protocol.session import RealtimeSession
 
-Session = TypeVar("Session", bound=RealtimeSession | QwenSession)
-MakeSession = Callable[[EngineReady, Settings, ConversationWatch, dict[str, Any] | None], Session]
+Session_co = TypeVar("Session_co", bound=RealtimeSession | QwenSession, covariant=True)
 
 TRANSCRIPTION = transcription_session.TYPE
 SHOWN_CHARS = 64
 
 
+class MakeSession(Protocol[Session_co]):
+    """Makes a conversation's side of a protocol; see `server.sessions`."""
+
+    def __call__(
+        self,
+        ready: EngineReady,
+        settings: Settings,
+        hearing: ConversationWatch,
+        defaults: dict[str, Any] | None,
+        /,
+        *,
+        rates: RatesPort,
+    ) -> Session_co:
+        """Raises ProtocolError if it cannot be had."""
+
+
 def session_for(
+    visitor: Visitor,
     intent: str | None,
-    identity: Identity,
+    gateway: Gateway,
     ready: EngineReady,
-    settings: Settings,
     watch: ConversationWatch,
-    make_session: MakeSession[Session],
-) -> Session:
+    make_session: MakeSession[Session_co],
+) -> Session_co:
     """Returns the session that this client asks for.
 
     Raises:
         IntentError: There is no such kind, or not here, or its secret is for another.
     """
+    defaults = _defaults(intent, visitor.identity)
+    rates = partial(gateway.doors.rates, visitor)
     try:
-        return make_session(ready, settings, watch, _defaults(intent, identity))
+        return make_session(ready, gateway.settings, watch, defaults, rates=rates)
     except ProtocolError as error:
         raise IntentError(error.message) from None
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from server.errors import FullError, TooFastError
+from streaming.protocol.limits import RateLeft
 
 MINUTE_S = 60.0
 
@@ -55,6 +56,21 @@ class RateLimit:
                 f"try again in {wait_s:.1f} s"
             )
         bucket.tokens -= 1.0
+
+    def left(self, name: str) -> RateLeft | None:
+        """Returns what `name` has left; None where there is no limit."""
+        if self._per_minute is None:
+            return None
+        now_s = self._clock()
+        full = float(self._per_minute)
+        bucket = self._buckets.get(name)
+        tokens = full if bucket is None else self._tokens(bucket, now_s)
+        return RateLeft(
+            name="requests",
+            limit=self._per_minute,
+            remaining=int(tokens),
+            reset_seconds=(full - tokens) * MINUTE_S / full,
+        )
 
     def _tokens(self, bucket: _Bucket, now_s: float) -> float:
         assert self._per_minute is not None

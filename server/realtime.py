@@ -143,9 +143,7 @@ async def _serve(
     with gateway.seat(visitor) as conversation_id:
         conversation = Conversation(
             conversation_id=conversation_id,
-            session=session_for(
-                intent, visitor.identity, ready, gateway.settings, watch, make_session
-            ),
+            session=session_for(visitor, intent, gateway, ready, watch, make_session),
             engine=gateway.engine,
             outbox=outbox,
             lifetime=lifetime,

@@ -91,7 +91,7 @@ async def _open(
     with ExitStack() as seat:
         conversation = Conversation(
             conversation_id=seat.enter_context(gateway.seat(visitor)),
-            session=session_for(intent, visitor.identity, ready, settings, watch, new_session),
+            session=session_for(visitor, intent, gateway, ready, watch, new_session),
             engine=gateway.engine,
             outbox=feed,
             lifetime=lifetime,

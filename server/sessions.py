@@ -19,7 +19,7 @@ from streaming.media.video import MODEL_PIXELS
 from streaming.protocol.errors import CapabilityError
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.live import LiveMouth, LiveSession
-from streaming.protocol.ports import MouthPort
+from streaming.protocol.ports import MouthPort, RatesPort
 from streaming.protocol.qwen.options import ga_defaults
 from streaming.protocol.qwen.session import QwenSession
 from streaming.protocol.session import RealtimeSession
@@ -41,10 +41,13 @@ def new_session(
     hearing: Hearing,
     defaults: dict[str, Any] | None = None,
     mouth: MouthPort | None = None,
+    *,
+    rates: RatesPort = list,
 ) -> RealtimeSession:
     """Returns a session for what this engine can do, which ends `max_session_s` from now.
 
-    Of the kind that `defaults` name. `hearing` is told when its user speaks.
+    Of the kind that `defaults` name. `hearing` is told when its user speaks, and `rates` says what
+    its client has left of its allowances.
 
     Raises:
         ProtocolError: The defaults are wrong, or ask for what is not served.
@@ -60,6 +63,7 @@ def new_session(
         limits=limits_of(ready, settings),
         expires_at_s=unix_s() + settings.max_session_s,
         defaults=defaults,
+        rates=rates,
     )
 
 
@@ -69,6 +73,8 @@ def new_live_session(
     hearing: Hearing,
     playout: Playout,
     defaults: dict[str, Any] | None = None,
+    *,
+    rates: RatesPort = list,
 ) -> LiveSession:
     """Returns the same for a line on which the server plays its own sound.
 
@@ -76,7 +82,8 @@ def new_live_session(
         ProtocolError: The defaults are wrong, or ask for what is not served.
     """
     mouth = LiveMouth()
-    return LiveSession(new_session(ready, settings, hearing, defaults, mouth), mouth, playout)
+    session = new_session(ready, settings, hearing, defaults, mouth, rates=rates)
+    return LiveSession(session, mouth, playout)
 
 
 def new_qwen_session(
@@ -84,6 +91,8 @@ def new_qwen_session(
     settings: Settings,
     hearing: Hearing,
     defaults: dict[str, Any] | None = None,
+    *,
+    rates: RatesPort = list,
 ) -> QwenSession:
     """Returns the same in the dialect of Qwen-Omni-Realtime.
 
@@ -95,7 +104,7 @@ def new_qwen_session(
         defaults = ga_defaults(profile)
     elif defaults.get("type") == TRANSCRIPTION:
         raise CapabilityError("This dialect has no sessions of type 'transcription'.")
-    inner = new_session(ready, settings, hearing, defaults)
+    inner = new_session(ready, settings, hearing, defaults, rates=rates)
     return QwenSession(inner, profile, limits)
 
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import ExitStack, aclosing
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -80,7 +81,10 @@ class Call:
         )
         self._playout = Playout()
         try:
-            live = new_live_session(ready, settings, self._watch, self._playout, session)
+            rates = partial(gateway.doors.rates, visitor)
+            live = new_live_session(
+                ready, settings, self._watch, self._playout, session, rates=rates
+            )
         except ProtocolError as error:
             raise OfferError(error.message, error.param, error.code) from None
         self._ended = asyncio.Event()

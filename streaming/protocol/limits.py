@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from streaming.protocol.errors import CapabilityError
 
@@ -41,6 +42,23 @@ class Limits:
     frames_per_second: float = 2.0
     filmed_turn_tokens: int = 16_384
     quiet_video_tokens: int = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLeft:
+    """What a client has left of an allowance in time.
+
+    Attributes:
+        name: "requests" or "tokens", the two that the API knows.
+        limit: The whole allowance.
+        remaining: What is left of it now.
+        reset_seconds: When all of it is back, if nothing more is spent.
+    """
+
+    name: Literal["requests", "tokens"]
+    limit: int
+    remaining: int
+    reset_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The three pieces of signal processing that a session is given: an ear, a mouth and an eye.
+"""What a session is given: an ear, a mouth and an eye, and the word of who counts its requests.
 
 They compute and never wait, so the session stays sans-I/O; tests give scripted ones. The real
 ones are `streaming.turns.ear.Ear`, `streaming.media.mouth.Mouth` and `streaming.media.eye.Eye`.
@@ -6,11 +6,16 @@ ones are `streaming.turns.ear.Ear`, `streaming.media.mouth.Mouth` and `streaming
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 from streaming.media.formats import AudioFormat
 from streaming.media.video import Pixels
+from streaming.protocol.limits import RateLeft
 from streaming.turns.events import TurnEvent, VadSettings
+
+# What the client has left now of each allowance in time that is in force.
+RatesPort: TypeAlias = Callable[[], Sequence[RateLeft]]
 
 
 class EarPort(Protocol):

@@ -32,7 +32,7 @@ from streaming.protocol.errors import CapabilityError, ProtocolError
 from streaming.protocol.history import History
 from streaming.protocol.limits import Limits
 from streaming.protocol.outbox import Outbox
-from streaming.protocol.ports import MouthPort
+from streaming.protocol.ports import MouthPort, RatesPort
 from streaming.protocol.response import CancelReason, Response, ResponseSpec
 from streaming.protocol.truncations import Truncations
 
@@ -53,12 +53,14 @@ class Replies:
         conversation_id: str,
         limits: Limits,
         new_mouth: Callable[[], MouthPort] | None,
+        rates: RatesPort,
     ) -> None:
         self._outbox = outbox
         self._history = history
         self._mouth = mouth
         self._new_mouth = new_mouth
         self._limits = limits
+        self._rates = rates
         self._aside: dict[str, Response] = {}
         self._truncations = truncations
         self._conversation_id = conversation_id
@@ -271,6 +273,7 @@ class Replies:
             outbox=self._outbox,
             history=None if spec.aside else self._history,
             mouth=self._new_mouth() if spec.aside and self._new_mouth else self._mouth,
+            rates=self._rates,
         )
 
 

@@ -9,7 +9,7 @@ does), nor samples (the mouth does).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum, auto
 from typing import Any, Literal, TypeAlias
 
@@ -29,7 +29,7 @@ from streaming.protocol.history import History
 from streaming.protocol.item_creation import Made
 from streaming.protocol.items import AnyItem, CallItem, Content, Item, ItemStatus
 from streaming.protocol.outbox import Outbox
-from streaming.protocol.ports import MouthPort
+from streaming.protocol.ports import MouthPort, RatesPort
 from streaming.protocol.tools import Tools
 from streaming.protocol.wire_audio import encode_audio
 
@@ -110,6 +110,7 @@ class Response:
         outbox: Outbox,
         history: History | None,
         mouth: MouthPort,
+        rates: RatesPort,
     ) -> None:
         """Tells of the response; `conversation_id` and `history` are None for one aside."""
         self.spec = spec
@@ -130,8 +131,7 @@ class Response:
         self.has_withheld = False
         self.unseen_calls: list[str] = []
         outbox.event("response.created", response=self._object("in_progress", None, None))
-        # Nothing here counts requests or tokens against a limit in time: none is in force.
-        outbox.event("rate_limits.updated", rate_limits=[])
+        outbox.event("rate_limits.updated", rate_limits=[asdict(left) for left in rates()])
 
     @property
     def is_shown(self) -> bool:

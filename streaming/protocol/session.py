@@ -49,7 +49,7 @@ from streaming.protocol.items import Item
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.listening import Listening
 from streaming.protocol.outbox import MakeId, Outbox, random_id
-from streaming.protocol.ports import EarPort, EyePort, MouthPort
+from streaming.protocol.ports import EarPort, EyePort, MouthPort, RatesPort
 from streaming.protocol.replies import Replies, ReplyEvent
 from streaming.protocol.response import ENGINE_BYTES_PER_SAMPLE, ENGINE_RATE_HZ
 from streaming.protocol.response_input import ResponseInput
@@ -77,12 +77,13 @@ class RealtimeSession:
         limits: Limits | None = None,
         expires_at_s: int | None = None,
         defaults: dict[str, Any] | None = None,
+        rates: RatesPort = list,
         make_id: MakeId = random_id,
     ) -> None:
         """Takes its ports and bounds; `defaults` are session options that come before any update.
 
         `new_mouth` makes one for each response that is spoken beside the conversation; without it
-        such responses are only written.
+        such responses are only written. `rates` says what the client has left of its allowances.
 
         Raises:
             ProtocolError: The defaults are wrong, or ask for what is not served.
@@ -116,7 +117,14 @@ class RealtimeSession:
         self._truncations = Truncations(outbox, history)
         self._transcripts = Transcripts(outbox, history, profile)
         self._replies = Replies(
-            outbox, history, mouth, self._truncations, conversation_id, self._limits, new_mouth
+            outbox,
+            history,
+            mouth,
+            self._truncations,
+            conversation_id,
+            self._limits,
+            new_mouth,
+            rates,
         )
         self._acts = self._table_of_acts()
         outbox.command(truncation_command(self._config))

@@ -120,6 +120,16 @@ def test_openings_are_limited_by_address_and_by_key():
         door.count_opening(second)
 
 
+def test_the_tighter_of_its_limits_is_what_a_visitor_is_told():
+    door = doors(api_keys=KEY, max_openings_per_address=4, max_openings_per_key=5)
+    bearer = {"authorization": f"Bearer {KEY}"}
+    first, second = (door.let_in(connection(f"198.51.100.{n}", **bearer)) for n in (1, 2))
+    for visitor in (first, first, second):
+        door.count_opening(visitor)
+    told = [(left.limit, left.remaining) for v in (first, second) for left in door.rates(v)]
+    assert told == [(4, 2), (5, 2)]
+
+
 def test_conversations_are_limited_by_address_and_by_key():
     door = doors(api_keys=KEY, max_conversations_per_address=1, max_conversations_per_key=1)
     visitor = door.let_in(connection(authorization=f"Bearer {KEY}"))

@@ -4,6 +4,7 @@ import pytest
 
 from server.errors import FullError, TooFastError
 from server.limits import RateLimit, Seats
+from streaming.protocol.limits import RateLeft
 
 
 class Clock:
@@ -28,8 +29,23 @@ def test_a_minutes_allowance_is_spent_and_comes_back_evenly():
     limit.spend("a")
 
 
+def test_what_is_left_is_told_without_being_spent():
+    clock = Clock()
+    limit = RateLimit(6, "x", clock)
+    assert limit.left("a") == RateLeft(name="requests", limit=6, remaining=6, reset_seconds=0.0)
+    for _ in range(4):
+        limit.spend("a")
+    for _ in range(9):
+        assert limit.left("a").remaining == 2
+    assert limit.left("a").reset_seconds == 40.0
+    clock.now_s = 25.0
+    assert limit.left("a") == RateLeft(name="requests", limit=6, remaining=4, reset_seconds=15.0)
+    assert len(limit) == 1, "asking leaves nothing behind"
+
+
 def test_no_limit_counts_nothing():
     limit = RateLimit(None, "x", Clock())
+    assert limit.left("a") is None
     for _ in range(10_000):
         limit.spend("a")
     assert len(limit) == 0

@@ -96,6 +96,18 @@ async def test_a_call_that_is_only_written_down():
         assert not rig.engine.of(engine.Respond)
 
 
+async def test_a_response_tells_what_is_left_of_the_allowance():
+    async with calling(max_openings_per_address=6) as rig:
+        for left in (5, 4):
+            peer = rig.peer()
+            await peer.call()
+            await peer.until("conversation.created")
+            peer.send("response.create")
+            (told,) = (await peer.until("rate_limits.updated"))[-1]["rate_limits"]
+            assert (told["name"], told["limit"], told["remaining"]) == ("requests", 6, left)
+            assert 10 * (6 - left) - 10 < told["reset_seconds"] <= 10 * (6 - left)
+
+
 async def test_push_to_talk():
     async with calling(speech_s=0.2) as rig:
         peer = rig.peer()
