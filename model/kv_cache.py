@@ -1,10 +1,11 @@
 """Keys and values of several conversations, one slot each.
 
 Knows how far each slot is filled (`lengths`, the only counter), and how new positions of several
-slots attend to what their own slot holds. Does not know whose slot it is or which tokens were in
-it.
+slots attend to what their own slot holds. On a CPU its memory is taken as slots are filled, on a
+GPU all at once. Does not know whose slot it is or which tokens were in it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,8 +13,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model import pages
 from model.config import DecoderConfig
 from model.errors import ContextFullError
+from model.pages import Pages
+
+
+def cache_bytes(
+    config: DecoderConfig, *, slots: int, capacity_tokens: int, dtype: torch.dtype
+) -> int:
+    """Returns what a cache takes when every slot is full; see `KVCache`."""
+    return 2 * math.prod(_shape(config, slots, capacity_tokens)) * dtype.itemsize
+
+
+def _shape(config: DecoderConfig, slots: int, capacity_tokens: int) -> tuple[int, ...]:
+    return (
+        config.num_hidden_layers,
+        slots,
+        config.num_key_value_heads,
+        capacity_tokens,
+        config.head_dim,
+    )
 
 
 class KVCache:
@@ -36,15 +56,14 @@ class KVCache:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        shape = (
-            config.num_hidden_layers,
-            slots,
-            config.num_key_value_heads,
-            capacity_tokens,
-            config.head_dim,
-        )
-        self.k = torch.zeros(shape, dtype=dtype, device=device)
-        self.v = torch.zeros(shape, dtype=dtype, device=device)
+        shape = _shape(config, slots, capacity_tokens)
+        self._pages: tuple[Pages, ...] = ()
+        if torch.device(device).type == "cpu" and pages.CAN_BE_HAD:
+            self._pages = keys, values = Pages(shape, dtype), Pages(shape, dtype)
+            self.k, self.v = keys.tensor, values.tensor
+        else:
+            self.k = torch.zeros(shape, dtype=dtype, device=device)
+            self.v = torch.zeros(shape, dtype=dtype, device=device)
         self.capacity_tokens = capacity_tokens
         self.lengths = [0] * slots
 
@@ -61,6 +80,15 @@ class KVCache:
     def reset(self, slot: int) -> None:
         """Empties `slot`."""
         self.lengths[slot] = 0
+
+    def release(self, slot: int) -> None:
+        """Empties `slot` and gives its memory back, where that can be had again by filling it."""
+        self.reset(slot)
+        layers, slots, *rest = self.k.shape
+        count = math.prod(rest)
+        for part in self._pages:
+            for layer in range(layers):
+                part.give_back((layer * slots + slot) * count, count)
 
     def copy(self, source: int, target: int, length: int | None = None) -> None:
         """Makes `target` hold the first `length` positions of `source` (all of them by default)."""

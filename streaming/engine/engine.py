@@ -22,6 +22,7 @@ from streaming.engine.clock import Clock, monotonic_s
 from streaming.engine.commands import Commands
 from streaming.engine.conversation import MAX_ASIDES, Conversation
 from streaming.engine.decoding import Decoding
+from streaming.engine.footprint import check_fits, free_bytes
 from streaming.engine.ground import Ground
 from streaming.engine.hearing import Listener
 from streaming.engine.memory import Finish, Memory
@@ -251,11 +252,21 @@ class Engine:
 
 
 def _memory(model: OmniModel, settings: EngineSettings, max_codes: int) -> Memory:
+    """Makes the caches.
+
+    Raises:
+        ConfigError: There is no room for them; names the settings.
+    """
     context = settings.context_tokens or model.config.thinker.text.max_position_embeddings
-    # Two positions open a reply's speech.
-    return Memory(
-        model,
-        slots=settings.max_conversations + MAX_ASIDES,
-        capacity_tokens=context,
-        speech_codes=max_codes + 2,
+    figures = {
+        "slots": settings.max_conversations + MAX_ASIDES,
+        "capacity_tokens": context,
+        "speech_codes": max_codes + 2,  # two positions open a reply's speech
+    }
+    check_fits(
+        Memory.size_bytes(model, **figures),
+        free_bytes(model.device),
+        max_conversations=settings.max_conversations,
+        context_tokens=context,
     )
+    return Memory(model, **figures)

@@ -128,6 +128,9 @@ class EngineLink:
         if gently:
             with contextlib.suppress(zmq.Again):
                 await self._socket.send_multipart(encode(Shutdown()), zmq.NOBLOCK)
+            # It ends by this in the midst of a long step too, and while it loads.
+            assert self._process.stdin is not None
+            self._process.stdin.close()
             done, _ = await asyncio.wait({self._ended}, timeout=self._settings.stop_timeout_s)
             if done:
                 return

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from model.kv_cache import KVCache
+from model.config import DecoderConfig
+from model.kv_cache import KVCache, cache_bytes
 from model.omni import OmniModel
 from streaming.errors import RefusedError
 
@@ -38,23 +39,20 @@ class Memory:
         # The slot behind the conversations' is for side passes (transcripts); the last one is left
         # to the unused rows of captured steps (`model.cuda_graphs`).
         self.scratch = slots
-        self.thinker = KVCache(
-            model.config.thinker.text,
-            slots=slots + 2,
-            capacity_tokens=capacity_tokens,
-            dtype=model.dtype,
-            device=model.device,
+        self.thinker, self.talker = (
+            KVCache(config, **figures, dtype=model.dtype, device=model.device)
+            for config, figures in _figures(model, slots, capacity_tokens, speech_codes)
         )
-        self.talker = KVCache(
-            model.config.talker.decoder,
-            slots=slots + 1,
-            capacity_tokens=capacity_tokens + speech_codes,
-            dtype=model.dtype,
-            device=model.device,
-        )
-        self._free = list(range(slots))
+        # The one that was given back last is taken next: what it took then is enough again.
+        self._free = list(reversed(range(slots)))
         self._ahead = [0] * (slots + 1)
         self._untold: list[list[Tensor]] = [[] for _ in range(slots)]
+
+    @staticmethod
+    def size_bytes(model: OmniModel, *, slots: int, capacity_tokens: int, speech_codes: int) -> int:
+        """Returns what both caches take when every slot is full; see the class."""
+        every = _figures(model, slots, capacity_tokens, speech_codes)
+        return sum(cache_bytes(config, **figures, dtype=model.dtype) for config, figures in every)
 
     def take(self) -> int:
         """Returns a slot that nobody has, empty.
@@ -64,12 +62,14 @@ class Memory:
         """
         if not self._free:
             raise RefusedError(f"all {self.scratch} conversations of the engine are open")
-        return self._free.pop(0)
+        return self._free.pop()
 
     def give_back(self, slot: int) -> None:
-        """Frees a slot and forgets what was in it."""
+        """Frees a slot, forgets what was in it, and gives its memory back where that can be."""
         assert slot not in self._free, f"slot {slot} was free"
         self.reset(slot)
+        self.thinker.release(slot)
+        self.talker.release(slot)
         self._free.append(slot)
 
     def length(self, slot: int) -> int:
@@ -136,6 +136,17 @@ class Memory:
         for slot, thinker_tokens, talker_tokens in marks:
             self.thinker.truncate(slot, thinker_tokens)
             self.talker.truncate(slot, talker_tokens)
+
+
+def _figures(
+    model: OmniModel, slots: int, capacity_tokens: int, speech_codes: int
+) -> tuple[tuple[DecoderConfig, dict[str, int]], ...]:
+    """The decoder and the size of Thinker's and Talker's cache."""
+    speaking = capacity_tokens + speech_codes
+    return (
+        (model.config.thinker.text, {"slots": slots + 2, "capacity_tokens": capacity_tokens}),
+        (model.config.talker.decoder, {"slots": slots + 1, "capacity_tokens": speaking}),
+    )
 
 
 def pad_rows(rows: list[Tensor]) -> Tensor:

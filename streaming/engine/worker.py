@@ -9,6 +9,7 @@ Knows the socket, start and end. Does not know conversations. It ends when it is
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import math
 import os
@@ -22,6 +23,7 @@ from model.alias_free_kernels import compile_loops
 from model.errors import ModelError
 from model.layers import pack_for_steps
 from model.omni import load_checkpoint
+from streaming.engine import lifeline
 from streaming.engine.clock import monotonic_s
 from streaming.engine.engine import Engine
 from streaming.engine.messages import Command, EngineFault, EngineLoading, Event, Shutdown
@@ -69,6 +71,9 @@ class Worker:
         self.send(EngineLoading(stage="warming up"))
         engine = Engine(model, settings)
         warm_up(engine)
+        # What is here now stays: no collection need look at it again while somebody talks.
+        gc.collect()
+        gc.freeze()
         return engine
 
     def run(self, engine: Engine) -> None:
@@ -139,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     worker = Worker(namespace.endpoint)
+    lifeline.hold()
     try:
         worker.run(worker.load(settings))
     except ModelError as error:
@@ -151,3 +157,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     main()
+    lifeline.end()

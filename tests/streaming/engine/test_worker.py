@@ -2,29 +2,44 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import zmq
 
 from streaming.engine import messages as m
-from streaming.engine.settings import EngineSettings
+from streaming.engine.client import WORKER
+from streaming.engine.settings import ClientSettings, EngineSettings
 from streaming.engine.wire import decode, encode
 
 LIMIT_MS = 120_000
+RUN = f"runpy.run_module({WORKER[-1]!r}, run_name='__main__', alter_sys=True)"
+# The same, but taking the interpreter apart lasts for a minute.
+SLOW_TO_END = f"import atexit, runpy, time; atexit.register(time.sleep, 60); {RUN}"
+# The same, but a step never ends.
+BUSY = f"""
+import runpy
+from streaming.engine.engine import Engine
+def step(self):
+    while True:
+        pass
+Engine.step = step
+{RUN}
+"""
 
 
 class Line:
     """A worker process and the socket to it."""
 
-    def __init__(self, endpoint: str, *flags: str) -> None:
+    def __init__(self, endpoint: str, *flags: str, program: Sequence[str] = WORKER) -> None:
         self.socket = zmq.Context.instance().socket(zmq.PAIR)
         self.socket.linger = 0
         self.socket.rcvtimeo = LIMIT_MS
         self.socket.bind(endpoint)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "streaming.engine.worker", "--endpoint", endpoint, *flags],
+            [*program, "--endpoint", endpoint, *flags],
             stdin=subprocess.PIPE,
         )
 
@@ -115,6 +130,33 @@ def test_it_says_how_busy_it_is(line: Line, started: list[m.Event]) -> None:
     # The turn that warmed it up went through every stage.
     busy = {stage.stage: stage.busy_s for stage in load.stages}
     assert min(busy[name] for name in ("encode", "prefill", "thinker", "talker", "token2wav")) > 0
+
+
+def test_it_ends_when_it_is_told_to_and_takes_nothing_apart(
+    quick_checkpoint: Path, tmp_path: Path
+) -> None:
+    settings = EngineSettings(model=str(quick_checkpoint), dtype="float32", threads=1)
+    line = Line(
+        f"ipc://{tmp_path}/engine", *settings.flags(), program=(sys.executable, "-c", SLOW_TO_END)
+    )
+    while not isinstance(line.hear(), m.EngineReady):
+        pass
+    line.send(*encode(m.Shutdown()))
+    assert line.process.wait(ClientSettings().stop_timeout_s) == 0
+    line.close()
+
+
+def test_it_ends_in_the_midst_of_a_step_and_while_it_loads(
+    quick_checkpoint: Path, tmp_path: Path
+) -> None:
+    settings = EngineSettings(model=str(quick_checkpoint), dtype="float32", threads=1)
+    program = (sys.executable, "-c", BUSY)
+    line = Line(f"ipc://{tmp_path}/engine", *settings.flags(), program=program)
+    while line.hear() != m.EngineLoading(stage="warming up"):
+        pass
+    line.process.stdin.close()
+    assert line.process.wait(ClientSettings().stop_timeout_s) == 0
+    line.close()
 
 
 def test_it_ends_with_the_gateway(line: Line, started: list[m.Event]) -> None:
