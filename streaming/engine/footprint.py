@@ -1,11 +1,14 @@
-"""What the caches can come to, and what there is for them.
+"""What the caches can come to, what there is for them, and what loading left behind.
 
-Knows where a machine says how much memory is free. A server whose conversations could outgrow it
-does not start: it would be killed later, in the midst of all of them.
+Knows where a machine says how much memory is free, and how it gets some back. A server whose
+conversations could outgrow it does not start: it would be killed later, amidst all of them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import sys
 from pathlib import Path
 
 import torch
@@ -46,6 +49,17 @@ def free_bytes(device: torch.device) -> int | None:
         return torch.cuda.mem_get_info(device)[0]
     known = [part for part in (_of_machine(), _of_cgroup()) if part is not None]
     return min(known, default=None)
+
+
+def give_back_unused() -> None:
+    """Gives the system what is free in this process's heap, on Linux with glibc.
+
+    Loading takes weights apart in pieces that the heap keeps otherwise: half a gigabyte of
+    omni-mini's. Elsewhere nothing happens.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _of_machine() -> int | None:

@@ -26,6 +26,7 @@ from model.omni import load_checkpoint
 from streaming.engine import lifeline
 from streaming.engine.clock import monotonic_s
 from streaming.engine.engine import Engine
+from streaming.engine.footprint import give_back_unused
 from streaming.engine.messages import Command, EngineFault, EngineLoading, Event, Shutdown
 from streaming.engine.reports import Reports
 from streaming.engine.settings import EngineSettings
@@ -74,6 +75,7 @@ class Worker:
         # What is here now stays: no collection need look at it again while somebody talks.
         gc.collect()
         gc.freeze()
+        give_back_unused()
         return engine
 
     def run(self, engine: Engine) -> None:

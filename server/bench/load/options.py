@@ -22,6 +22,9 @@ SILENCE_MS = 500
 # The same address calls again and again, which at a real door would be too often.
 OPENINGS_A_MINUTE = 10**6
 SPARE_SEATS = 16
+# A bench's conversations are short, and many seats of full length would not fit into the memory of
+# a small machine; one that outgrows this forgets its oldest turns, as any does.
+CONTEXT_TOKENS = 2048
 REAL_MOST, SCRIPTED_MOST, MOST_PROCESSES = 64, 512, 8
 
 
@@ -144,6 +147,7 @@ class LoadOptions:
             "seed": self.seed,
             "log_level": "error",
             "max_conversations": self.most_callers + SPARE_SEATS,
+            "context_tokens": CONTEXT_TOKENS,
             "max_openings_per_address": OPENINGS_A_MINUTE,
         }
 

@@ -1,6 +1,7 @@
 """Memory: what conversations take, what they give back, and a start that could not end well."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from model.errors import ConfigError
 from model.omni import OmniModel
 from streaming.engine import footprint
 from streaming.engine.engine import Engine
-from streaming.engine.footprint import GIB, check_fits, free_bytes
+from streaming.engine.footprint import GIB, check_fits, free_bytes, give_back_unused
 from streaming.engine.memory import Memory
 from tests.streaming.engine.driver import SETTINGS
 
@@ -63,3 +64,20 @@ def test_the_size_that_is_foreseen_is_that_of_the_caches(model: OmniModel) -> No
     caches = (memory.thinker, memory.talker)
     there = sum(tensor.nbytes for cache in caches for tensor in (cache.k, cache.v))
     assert Memory.size_bytes(model, **figures) == there
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux")
+def test_what_the_heap_keeps_is_given_back() -> None:
+    between, pieces = [], []
+    for _ in range(2000):
+        pieces.append(bytearray(100_000))
+        between.append(bytearray(100))  # keeps the heap from shrinking by itself
+    taken = resident_bytes()
+    del pieces
+    give_back_unused()
+    assert taken - resident_bytes() > 150_000_000
+    assert len(between) == 2000
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
