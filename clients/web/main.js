@@ -1,26 +1,35 @@
 // The page: wires buttons, captions, meters and read-outs to one conversation at a time.
 
 import { Call, CallError } from './call.js';
+import { Captions } from './captions.js';
 import { Conversation } from './conversation.js';
+import { HoldButton } from './hold.js';
 import { TurnClock } from './latency.js';
 import * as media from './media.js';
 import { Meter, shown } from './meter.js';
+import { Models } from './models.js';
+import { Preview } from './preview.js';
 import { Socket } from './socket.js';
+import { TurnTable } from './turns.js';
 
 const $ = (id) => document.getElementById(id);
-const MAX_TURNS_SHOWN = 5;
 
-let models = [];
 let line = null; // the Call or Socket in use
 let microphone = null;
-let camera = null;
 let context = null;
 let meters = {};
 let responding = false; // a reply is being made
 let answering = false; // … or is still played
 let awaitsSound = false;
-const clock = new TurnClock(showTurn);
-let conversation = new Conversation(showCaption);
+const turns = new TurnTable($('turns'));
+const clock = new TurnClock((turn) => turns.show(turn));
+const models = new Models($('model'), $('voice'));
+const captions = new Captions($('captions'), $('empty'), $('announcer'));
+const preview = new Preview(
+  { button: $('camera'), figure: $('preview'), video: $('preview-video'), note: $('preview-note') },
+  { changed: showCamera, warn },
+);
+let conversation = newConversation();
 
 // --- words and states ---------------------------------------------------------------------------
 
@@ -46,36 +55,12 @@ function show() {
 
 // --- connecting ---------------------------------------------------------------------------------
 
-async function loadModels() {
-  const key = $('key').value;
-  const reply = await fetch('/v1/models', { headers: key ? { Authorization: `Bearer ${key}` } : {} });
-  const body = await reply.json();
-  if (!reply.ok) throw new CallError(body.error.message);
-  models = body.data;
-  fill($('model'), models.map((model) => model.id));
-  showVoices();
-}
-
-function showVoices() {
-  fill($('voice'), chosen()?.voices ?? []);
-}
-
-function chosen() {
-  return models.find((model) => model.id === $('model').value);
-}
-
-function fill(select, values) {
-  const kept = select.value;
-  select.replaceChildren(...values.map((value) => new Option(value)));
-  if (values.includes(kept)) select.value = kept;
-}
-
 async function start({ withMicrophone }) {
   warn();
   $('start').disabled = true;
   say('Connecting …', 'wait');
   try {
-    if (!models.length) await loadModels();
+    if (!models.chosen) await models.load($('key').value);
     context = new AudioContext({ sampleRate: 24000 });
     await context.resume();
     if (withMicrophone) await openMicrophone();
@@ -107,10 +92,10 @@ async function connect() {
   const options = {
     key: $('key').value,
     model: $('model').value,
-    takesVideo: chosen()?.inputs.includes('video') ?? false,
+    takesVideo: models.seesVideo,
     sound: $('sound'),
     microphone,
-    camera,
+    camera: preview.stream,
     context,
   };
   const handlers = { event: take, lost, wavers };
@@ -130,12 +115,17 @@ async function connect() {
   throw failure;
 }
 
+function newConversation() {
+  return new Conversation((caption) => captions.show(caption));
+}
+
 function begin() {
-  conversation = new Conversation(showCaption);
+  conversation = newConversation();
   meters.reply = new Meter(context, line.output);
   const push = $('mode').value === 'push';
   setMuted(push);
   line.send({ type: 'session.update', session: session(push) });
+  tellWhoSees();
   sayConnected();
 }
 
@@ -160,6 +150,7 @@ function stop() {
   line = microphone = context = null;
   meters = {};
   responding = answering = awaitsSound = false;
+  tellWhoSees();
 }
 
 function lost(reason) {
@@ -225,19 +216,15 @@ function setMuted(muted) {
   $('mute').setAttribute('aria-pressed', String(muted));
 }
 
-function press() {
-  if (!line || 'held' in $('hold').dataset) return;
-  $('hold').dataset.held = '';
-  $('hold').textContent = 'Listening …';
+function listen() {
+  if (!line) return false;
   if (answering) interrupt();
   line.send({ type: 'input_audio_buffer.clear' });
   setMuted(false);
+  return true;
 }
 
-function release() {
-  if (!('held' in $('hold').dataset)) return;
-  delete $('hold').dataset.held;
-  $('hold').textContent = 'Hold to talk';
+function ask() {
   setMuted(true);
   clock.speechEnded(performance.now());
   line?.send({ type: 'input_audio_buffer.commit' });
@@ -258,62 +245,16 @@ async function sendText(event) {
   line.send({ type: 'response.create' });
 }
 
-async function toggleCamera() {
-  if (camera) {
-    media.stop(camera);
-    camera = null;
-  } else {
-    try {
-      camera = await media.camera();
-      media.watch(camera, 'camera', warn);
-    } catch (error) {
-      warn(error.message);
-    }
-  }
-  await line?.setCamera(camera);
-  const sees = chosen()?.inputs.includes('video') && line?.name !== 'WebSocket';
-  $('preview-note').textContent = sees
-    ? 'The model sees this.'
-    : 'This model or connection takes no video: the picture stays in your browser.';
-  $('preview-video').srcObject = camera;
-  $('preview').hidden = !camera;
-  $('camera').setAttribute('aria-pressed', String(camera !== null));
+async function showCamera(stream) {
+  tellWhoSees();
+  await line?.setCamera(stream);
+}
+
+function tellWhoSees() {
+  preview.tell(line || !models.seesVideo ? models.seesVideo : null);
 }
 
 // --- what is shown ------------------------------------------------------------------------------
-
-function showCaption(caption) {
-  const id = `caption-${caption.id}`;
-  let entry = $(id);
-  if (!entry) {
-    entry = document.createElement('li');
-    entry.id = id;
-    entry.dataset.role = caption.role;
-    const who = document.createElement('span');
-    who.className = 'who';
-    who.textContent = caption.role === 'user' ? 'You' : 'Reply';
-    entry.append(who, document.createElement('span'));
-    $('captions').append(entry);
-    $('empty').hidden = true;
-  }
-  entry.lastChild.textContent = caption.text || '…';
-  if (caption.cut) entry.dataset.cut = '';
-  $('captions').scrollTop = $('captions').scrollHeight;
-  // A screen reader is told once, when the words are complete.
-  if (caption.done && !entry.dataset.told && caption.text) {
-    entry.dataset.told = 'yes';
-    $('announcer').textContent = `${caption.role === 'user' ? 'You' : 'Reply'}: ${caption.text}`;
-  }
-}
-
-function showTurn(turn) {
-  const row = document.createElement('tr');
-  const figures = [turn.number, turn.total, turn.turnEnd, turn.words, turn.sound];
-  for (const figure of figures) row.insertCell().textContent = String(Math.round(figure));
-  if (turn.number === 1) $('turns').replaceChildren();
-  $('turns').prepend(row);
-  while ($('turns').rows.length > MAX_TURNS_SHOWN) $('turns').lastChild.remove();
-}
 
 function showLevels() {
   for (const [name, id] of [['mic', 'mic-level'], ['reply', 'reply-level']]) {
@@ -336,31 +277,18 @@ $('start').addEventListener('click', () => {
 });
 $('mute').addEventListener('click', () => setMuted($('mute').getAttribute('aria-pressed') !== 'true'));
 $('interrupt').addEventListener('click', interrupt);
-$('camera').addEventListener('click', toggleCamera);
 $('type').addEventListener('submit', sendText);
-$('model').addEventListener('change', showVoices);
 $('key').value = sessionStorage.getItem('omnilive-key') ?? '';
 $('key').addEventListener('change', () => {
   sessionStorage.setItem('omnilive-key', $('key').value);
-  loadModels().then(() => warn(), (error) => warn(error.message));
+  models.load($('key').value).then(() => warn(), (error) => warn(error.message));
 });
-$('hold').addEventListener('pointerdown', (event) => {
-  $('hold').setPointerCapture(event.pointerId);
-  press();
-});
-for (const end of ['pointerup', 'pointercancel', 'blur']) $('hold').addEventListener(end, release);
-for (const [kind, act] of [['keydown', press], ['keyup', release]]) {
-  $('hold').addEventListener(kind, (event) => {
-    if (event.key !== ' ' && event.key !== 'Enter') return;
-    event.preventDefault();
-    if (!event.repeat) act();
-  });
-}
+new HoldButton($('hold'), { pressed: listen, released: ask });
 window.addEventListener('pagehide', stop);
 window.addEventListener('offline', () => wavers(true));
 window.addEventListener('online', () => wavers(false));
 setInterval(showLevels, 40);
-loadModels().catch((error) => {
+models.load($('key').value).catch((error) => {
   warn(error instanceof CallError ? error.message : 'The server cannot be reached.');
   if (error instanceof CallError) $('settings').open = true;
 });

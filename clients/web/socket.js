@@ -1,18 +1,22 @@
 // A conversation over a WebSocket, for where WebRTC finds no path: sound as base64 in events.
 
 import { CallError } from './call.js';
+import { Frames } from './frames.js';
 
 const RATE = 24000;
 const CONNECT_MS = 8000;
+const MAX_WAITING_BYTES = 2 ** 18; // of what the network has not taken: sound goes before pictures
 
 export class Socket {
   name = 'WebSocket';
   ownsPlayback = true; // the page plays, and says what was heard
 
   // handlers: event(e), lost(reason)
-  constructor({ key, model, microphone, context }, handlers) {
-    Object.assign(this, { key, model, microphone, context, handlers });
+  constructor({ key, model, microphone, camera, takesVideo, context }, handlers) {
+    Object.assign(this, { key, model, microphone, camera, context, handlers });
     this.closed = false;
+    const ready = () => this.socket.readyState === WebSocket.OPEN && this.socket.bufferedAmount < MAX_WAITING_BYTES;
+    this.frames = takesVideo ? new Frames((event) => this.send(event), ready) : null;
     this.playing = null; // {itemId, startedAt}: samples of the player when the item began
     this.played = 0;
   }
@@ -30,6 +34,7 @@ export class Socket {
       this.recorder.port.onmessage = ({ data }) => this.#hear(data);
       this.source.connect(this.recorder);
     }
+    await this.setCamera(this.camera);
   }
 
   send(event) {
@@ -48,10 +53,13 @@ export class Socket {
     }
   }
 
-  async setCamera() {}
+  async setCamera(stream) {
+    this.frames?.watch(stream);
+  }
 
   close() {
     this.closed = true;
+    this.frames?.stop();
     this.recorder?.disconnect();
     this.source?.disconnect();
     this.player?.disconnect();

@@ -77,9 +77,11 @@ OWN_PAGE = "document.getElementById('model')?.length > 0"  # its script has begu
 
 
 @asynccontextmanager
-async def browsing(url, directory: Path, *, microphone: Path | None, width=1100, ready=OWN_PAGE):
+async def browsing(
+    url, directory: Path, *, microphone: Path | None, width=1100, ready=OWN_PAGE, flags=()
+):
     """A page at `url`, once `ready` is true; without a microphone file the page is refused one."""
-    flags = [*FLAGS, f"--user-data-dir={directory}", f"--window-size={width},900"]
+    flags = [*FLAGS, *flags, f"--user-data-dir={directory}", f"--window-size={width},900"]
     if microphone is None:
         flags.append("--deny-permission-prompts")
     else:

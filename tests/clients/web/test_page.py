@@ -1,62 +1,14 @@
 """The page in a real browser: a spoken turn over both transports, keys, and clear words."""
 
 import asyncio
-from contextlib import asynccontextmanager
 
-import numpy as np
 import pytest
-import soundfile
 
-from server.app import create_app
-from server.gateway import Gateway
-from server.listener import listen, uvicorn_server
-from server.settings import load_settings
 from streaming.engine import messages as engine
-from tests.clients.web.browser import CHROMIUM, browsing
-from tests.server.webrtc.rig import RATE_HZ, ScriptedEngine, question
+from tests.clients.web.browser import browsing
+from tests.clients.web.rig import ALERT, BROWSER, CAPTIONS, SEES, STATUS, choose, click, serving
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here"),
-]
-
-STATUS = "document.getElementById('status').textContent"
-CAPTIONS = "document.getElementById('captions').innerText"
-ALERT = "document.getElementById('alert').textContent"
-
-
-@asynccontextmanager
-async def serving(settings=None, **options):
-    """A real listener around a scripted engine; its engine and its address."""
-    settings = load_settings(port=0, **(settings or {}))
-    scripted = ScriptedEngine(**options)
-    gateway = Gateway(settings=settings, engine=scripted)
-    listener = listen(settings)
-    server = uvicorn_server(create_app(gateway), settings)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield scripted, f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    finally:
-        server.should_exit = True
-        await task
-        await gateway.calls.close()
-
-
-@pytest.fixture(scope="session")
-def voice(tmp_path_factory):
-    """A question, then silence, again and again: what the fake microphone hears."""
-    path = tmp_path_factory.mktemp("voice") / "voice.wav"
-    quiet = np.zeros(RATE_HZ, dtype=np.int16)
-    soundfile.write(path, np.concatenate([quiet, question(), *[quiet] * 8]), RATE_HZ)
-    return path
-
-
-def choose(field, value):
-    return f"document.getElementById('{field}').value = '{value}'; true"
-
-
-def click(button):
-    return f"document.getElementById('{button}').click(); true"
+pytestmark = BROWSER
 
 
 @pytest.mark.parametrize(("transport", "name"), [("webrtc", "WebRTC"), ("websocket", "WebSocket")])
@@ -80,6 +32,57 @@ async def test_a_spoken_turn_is_heard_captioned_and_timed(tmp_path, voice, trans
         assert await tab.run(ALERT) == ""
         await tab.run(click("start"))
         await tab.until(f"{STATUS} === 'Not connected'")
+
+
+NOTE = "document.getElementById('preview-note').textContent"
+# What the fake camera gives, 640 × 480, scaled down to the pixels that the server takes of it;
+# over WebRTC to an even number of them each way.
+SIZES = {"webrtc": (386, 516), "websocket": (387, 517)}
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "websocket"])
+async def test_the_model_sees_what_the_camera_shows(tmp_path, voice, transport):
+    async with (
+        serving(inputs=SEES) as (scripted, url),
+        browsing(url, tmp_path, microphone=voice) as tab,
+    ):
+        await tab.run(choose("transport", transport))
+        await tab.run(click("camera"))
+        await tab.until("document.getElementById('preview-video').videoWidth > 0")
+        assert "stays in your browser" in await tab.run(NOTE)
+        await tab.run(click("start"))
+        await tab.until(f"{STATUS}.startsWith('Connected')")
+        assert await tab.run(NOTE) == "The model sees this."
+        await tab.until(f"{CAPTIONS}.includes('what was said')")
+        frames = [message.frame for message in scripted.of(engine.UserFrame)]
+        assert len(frames) >= 4
+        assert {(frame.rows, frame.columns) for frame in frames} == {SIZES[transport]}
+        assert len({frame.pixels for frame in frames}) > 1, "the pictures move"
+        assert await tab.run(ALERT) == ""
+        # Turned off, nothing more of it leaves the browser.
+        await tab.run(click("camera"))
+        await tab.until("document.getElementById('preview').hidden")
+        sent = len(scripted.of(engine.UserFrame))
+        turns = len(scripted.of(engine.UserAudioStop))
+        async with asyncio.timeout(60):
+            while len(scripted.of(engine.UserAudioStop)) < turns + 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        assert len(scripted.of(engine.UserFrame)) <= sent + 1
+
+
+async def test_no_picture_leaves_for_a_model_without_eyes(tmp_path, voice):
+    async with (
+        serving() as (scripted, url),
+        browsing(url, tmp_path, microphone=voice) as tab,
+    ):
+        await tab.run(choose("transport", "websocket"))
+        await tab.run(click("camera"))
+        await tab.until("document.getElementById('preview-video').videoWidth > 0")
+        await tab.run(click("start"))
+        await tab.until(f"{CAPTIONS}.includes('what was said')")
+        assert "takes no video" in await tab.run(NOTE)
+        assert scripted.of(engine.UserFrame) == []
+        assert await tab.run(ALERT) == "", "the server would have refused one"
 
 
 async def test_push_to_talk_by_the_keyboard(tmp_path, voice):

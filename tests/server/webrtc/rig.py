@@ -47,16 +47,16 @@ def tone(seconds, rate_hz=24_000):
 
 
 class ScriptedEngine:
-    """Answers each `Respond` with words and `speech_s` of a tone, at once."""
+    """Answers each `Respond` with words and `speech_s` of a tone, at once; hears one question."""
 
-    def __init__(self, *, speech_s=1.0, inputs=("text", "audio")):
+    def __init__(self, *, speech_s=1.0, inputs=("text", "audio"), voices=("Ada",)):
         self.failure = None
         self.load = None
         self.died = 0
         self.ready = engine.EngineReady(
             model_id="scripted",
             inputs=inputs,
-            voices=("Ada",),
+            voices=voices,
             max_conversations=1000,
             context_tokens=32_768,
             output_sample_rate_hz=24_000,
@@ -98,6 +98,9 @@ class ScriptedEngine:
                 yield engine.ConversationOpened(conversation_id=name)
             case engine.TruncateItem(item_id=item):
                 yield engine.ItemTruncated(conversation_id=name, item_id=item, text="what")
+            case engine.Transcribe(item_id=item):
+                yield engine.InputTranscriptDelta(conversation_id=name, item_id=item, text="What ")
+                yield engine.InputTranscript(conversation_id=name, item_id=item, text="What is it?")
             case engine.Respond(response_id=response):
                 reply = {"conversation_id": name, "response_id": response}
                 yield engine.TextDelta(**reply, text="what was said")

@@ -1,0 +1,178 @@
+"""What the page promises beside a turn: fallback, captions, levels, voices, barge-in, its looks."""
+
+import asyncio
+
+import pytest
+
+from streaming.engine import messages as engine
+from tests.clients.web.browser import browsing
+from tests.clients.web.rig import ALERT, BROWSER, CAPTIONS, STATUS, choose, click, serving
+
+pytestmark = BROWSER
+
+ANNOUNCED = "document.getElementById('announcer').textContent"
+# No packet may leave this browser but through a proxy for UDP, of which there is none.
+NO_UDP = ["--webrtc-ip-handling-policy=disable_non_proxied_udp"]
+CUT = "document.querySelectorAll('#captions li[data-cut]').length > 0"
+
+
+def scale(meter):
+    """How far a level meter is out, 0 to 1."""
+    style = f"document.getElementById('{meter}').style.transform"
+    return f"Number(({style} || 'scaleX(0)').slice(7, -1))"
+
+
+async def test_where_webrtc_finds_no_path_the_websocket_takes_over(tmp_path, voice):
+    async with (
+        serving({"call_connect_timeout_s": 5}, speech_s=0.5) as (scripted, url),
+        browsing(url, tmp_path, microphone=voice, flags=NO_UDP) as tab,
+    ):
+        await tab.run(click("start"))
+        await tab.until(f"{STATUS} === 'Connected over WebSocket'")
+        await tab.until(f"{CAPTIONS}.includes('what was said')")
+        assert await tab.run(ALERT) == ""
+        async with asyncio.timeout(20):
+            while len(scripted.queues) > 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+
+
+async def test_webrtc_alone_says_that_it_found_no_path(tmp_path, voice):
+    async with (
+        serving({"call_connect_timeout_s": 5}) as (_, url),
+        browsing(url, tmp_path, microphone=voice, flags=NO_UDP) as tab,
+    ):
+        await tab.run(choose("transport", "webrtc"))
+        await tab.run(click("start"))
+        await tab.until(f"{STATUS} === 'Not connected'")
+        assert "No path to the server" in await tab.run(ALERT)
+
+
+async def test_both_sides_are_captioned_and_read_out_once_complete(tmp_path, voice):
+    async with (
+        serving(speech_s=0.5) as (_, url),
+        browsing(url, tmp_path, microphone=voice) as tab,
+    ):
+        await tab.run(
+            "window.told = []; new MutationObserver(() => "
+            f"window.told.push({ANNOUNCED})).observe(document.getElementById('announcer'), "
+            "{ childList: true }); true"
+        )
+        await tab.run(click("start"))
+        await tab.until(f"{CAPTIONS}.includes('What is it?') && {CAPTIONS}.includes('what was')")
+        lines = await tab.run(
+            "[...document.querySelectorAll('#captions li')].map((line) => line.innerText)"
+        )
+        assert [line.split("\n")[0].strip().upper() for line in lines[:2]] == ["YOU", "REPLY"]
+        told = await tab.until("window.told.length >= 2 && window.told")
+        assert sorted(told[:2]) == ["Reply: what was said", "You: What is it?"]
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "websocket"])
+async def test_level_meters_show_who_speaks(tmp_path, voice, transport):
+    async with (
+        serving(speech_s=2.0) as (_, url),
+        browsing(url, tmp_path, microphone=voice) as tab,
+    ):
+        assert await tab.run(scale("mic-level")) == 0
+        await tab.run(choose("transport", transport))
+        await tab.run(click("start"))
+        await tab.until(f"{scale('mic-level')} > 0.4")
+        await tab.until(f"{scale('reply-level')} > 0.4 && {scale('mic-level')} < 0.2")
+        await tab.until(f"{scale('reply-level')} < 0.2")
+
+
+async def test_the_voice_that_was_chosen_answers(tmp_path, voice):
+    async with (
+        serving(speech_s=0.2, voices=("Ada", "Bob")) as (scripted, url),
+        browsing(url, tmp_path, microphone=voice) as tab,
+    ):
+        assert await tab.run(
+            "[...document.getElementById('voice').options].map((o) => o.value)"
+        ) == [
+            "Ada",
+            "Bob",
+        ]
+        assert await tab.run("document.getElementById('model').value") == "scripted"
+        await tab.run(choose("voice", "Bob"))
+        await tab.run(click("start"))
+        await tab.until(f"{CAPTIONS}.includes('what was said')")
+        assert scripted.of(engine.Respond)[0].voice == "Bob"
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "websocket"])
+async def test_a_reply_is_cut_by_voice(tmp_path, voice, transport):
+    # Longer than the pause before the fake microphone asks again.
+    async with (
+        serving(speech_s=30.0) as (scripted, url),
+        browsing(url, tmp_path, microphone=voice) as tab,
+    ):
+        await tab.run(choose("transport", transport))
+        await tab.run(click("start"))
+        await tab.until(CUT, timeout_s=60)
+        cut = scripted.of(engine.TruncateItem)
+        assert cut
+        assert 1_000 < cut[-1].audio_end_ms < 20_000
+        await tab.until(f"{scale('reply-level')} < 0.2")
+
+
+async def test_a_reply_is_cut_by_the_button(tmp_path, voice):
+    async with (
+        serving(speech_s=30.0) as (scripted, url),
+        browsing(url, tmp_path, microphone=voice) as tab,
+    ):
+        await tab.run(click("start"))
+        await tab.until("!document.getElementById('interrupt').hidden")
+        await tab.until(f"{scale('reply-level')} > 0.4")
+        await tab.run(click("interrupt"))
+        await tab.until(f"{scale('reply-level')} < 0.2")
+        await tab.until(CUT)
+        assert len(scripted.of(engine.TruncateItem)) == 1
+        assert await tab.run("document.getElementById('interrupt').hidden")
+
+
+def contrast(one, other):
+    """The contrast ratio of two colours as a browser tells them (WCAG 2)."""
+
+    def luminance(colour):
+        parts = [int(part) / 255 for part in colour.removeprefix("rgb(")[:-1].split(",")]
+        lit = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * lit[0] + 0.7152 * lit[1] + 0.0722 * lit[2]
+
+    lights = sorted([luminance(one), luminance(other)])
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+async def test_dark_and_light_can_both_be_read(tmp_path, voice):
+    look = (
+        "['body', 'section', '.hint', '#start'].map((name) => document.querySelector(name))"
+        ".map((node) => [node, getComputedStyle(node)])"
+        ".map(([node, style]) => [style.color, style.backgroundColor])"
+    )
+    papers = []
+    async with serving() as (_, url), browsing(url, tmp_path, microphone=voice) as tab:
+        for scheme in ("light", "dark"):
+            features = [{"name": "prefers-color-scheme", "value": scheme}]
+            await tab.command("Emulation.setEmulatedMedia", features=features)
+            (ink, body), (_, card), (soft, _), (label, button) = await tab.run(look)
+            paper = await tab.run("getComputedStyle(document.documentElement).backgroundColor")
+            assert body == "rgba(0, 0, 0, 0)"
+            for text, ground in [(ink, paper), (ink, card), (soft, card), (label, button)]:
+                assert contrast(text, ground) >= 4.5, (scheme, text, ground)
+            papers.append(paper)
+    assert contrast(*papers) > 10
+
+
+async def test_the_keyboard_reaches_everything_in_order(tmp_path, voice):
+    async with serving() as (_, url), browsing(url, tmp_path, microphone=voice) as tab:
+        await tab.run("document.getElementById('settings').open = true; true")
+        reached = []
+        for _ in range(14):
+            key = {"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
+            await tab.command("Input.dispatchKeyEvent", type="keyDown", **key)
+            await tab.command("Input.dispatchKeyEvent", type="keyUp", **key)
+            reached.append(
+                await tab.run("document.activeElement.id || document.activeElement.tagName")
+            )
+        order = ["start", "camera", "captions", "text", "send", "SUMMARY", "model", "voice"]
+        order += ["mode", "transport", "key", "instructions"]
+        assert [name for name in reached if name in order][: len(order)] == order
