@@ -67,15 +67,17 @@ async def serve(websocket: WebSocket, gateway: Gateway, watch: ConversationWatch
             CONVERSATION.set(held.conversation.conversation_id)  # of what this socket logs
     if held is not None:
         if after > held.feed.log.last:
+            gateway.telemetry.recorder.came_back("refused")
             raise BadResumeError(f"x_after={after}: the newest event is {held.feed.log.last}")
-        await _attend(websocket, gateway.settings, held, after)
+        await _attend(websocket, gateway, held, after)
         return
     if token is not None:
+        gateway.telemetry.recorder.came_back("conversation_gone")
         gone = resumption.conversation_gone(gateway.settings.resume_window_s)
         await _say(websocket, gone)
     with gateway.telemetry.recorder.door("websocket"):
         held = await _open(websocket, gateway, visitor, watch)
-    await _attend(websocket, gateway.settings, held, None)
+    await _attend(websocket, gateway, held, None)
 
 
 async def _open(
@@ -113,15 +115,17 @@ async def _open(
     return held
 
 
-async def _attend(websocket: WebSocket, settings: Settings, held: Held, after: int | None) -> None:
+async def _attend(websocket: WebSocket, gateway: Gateway, held: Held, after: int | None) -> None:
     """Is the conversation's socket until the client leaves, is cut off, or has to go."""
-    timeout_s = settings.send_timeout_s
+    timeout_s = gateway.settings.send_timeout_s
     async with held.attached():
         try:
             if after is None:
                 held.feed.attach(0)
             else:
-                await _say(websocket, await _take_up(held, after))
+                event = await _take_up(held, after)
+                gateway.telemetry.recorder.came_back(event.get("code", "resumed"))
+                await _say(websocket, event)
             async with asyncio.TaskGroup() as group:
                 group.create_task(pumps.receive(websocket, held), name="receive")
                 group.create_task(pumps.send(websocket, held.feed, timeout_s), name="send")

@@ -188,6 +188,11 @@ class SessionMetrics:
             transport=names.TRANSPORTS,
             reason=names.REFUSALS,
         )
+        self.resumes = make.counter(
+            "resumes",
+            "Clients that came back to a conversation which their connection had left.",
+            outcome=names.RESUMES,
+        )
         self.limit = make.gauge("max_conversations", "Conversations that may be open.")
 
 

@@ -61,6 +61,8 @@ ENDS = (
     "server_error",
     OTHER,
 )
+# How it went for a client that came back to its conversation.
+RESUMES = ("resumed", "events_lost", "conversation_gone", "refused")
 FALSE_INTERRUPTIONS = ("short", "dropped", "no_words")
 VIDEO_DROPS = ("thinned",)
 

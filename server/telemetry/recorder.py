@@ -69,6 +69,10 @@ class Recorder:
             self._metrics.sessions.refusals.labels(transport, names.refusal(error.code)).inc()
             raise
 
+    def came_back(self, outcome: str) -> None:
+        """A client has come back to its conversation; one of `names.RESUMES`."""
+        self._metrics.sessions.resumes.labels(outcome).inc()
+
     def turn_ended(
         self, transport: Transport, detection: TurnDetection, delay_s: float | None
     ) -> None:

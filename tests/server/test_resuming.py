@@ -97,7 +97,14 @@ def with_settings(monkeypatch, gateway, **changed):
     monkeypatch.setattr(gateway, "settings", gateway.settings.model_copy(update=changed))
 
 
+def came_back(gateway, outcome):
+    """How many clients have come back so."""
+    metrics = gateway.telemetry.metrics.registry
+    return metrics.get_sample_value("omnilive_resumes_total", {"outcome": outcome})
+
+
 async def test_a_reply_that_was_cut_in_the_middle_comes_whole(tiny_server, gateway):
+    before_now = came_back(gateway, "resumed")
     client = Client(tiny_server.url)
     async with client.connected():
         await client.begin()
@@ -107,6 +114,7 @@ async def test_a_reply_that_was_cut_in_the_middle_comes_whole(tiny_server, gatew
     async with client.connected():
         resumed = await client.next()
         assert (resumed["type"], resumed["received"]) == ("x_resumed", client.sent)
+        assert came_back(gateway, "resumed") == before_now + 1
         before = client.seen
         done = await client.until("response.done")
         assert resumed["missed"] <= client.seen - before
@@ -137,6 +145,7 @@ async def test_a_ping_says_how_much_has_arrived(tiny_server, gateway):
 
 async def test_who_comes_back_too_late_is_told_and_begins_anew(tiny_server, gateway, monkeypatch):
     with_settings(monkeypatch, gateway, resume_window_s=0.05)
+    gone = came_back(gateway, "conversation_gone")
     client = Client(tiny_server.url)
     async with client.connected():
         await client.begin()
@@ -151,6 +160,7 @@ async def test_who_comes_back_too_late_is_told_and_begins_anew(tiny_server, gate
         assert created["session"]["id"] != first["session"]["id"]
         assert created["x_resume"]["token"] != first["x_resume"]["token"]
         assert created["x_seq"] == 1
+    assert came_back(gateway, "conversation_gone") == gone + 1
 
 
 async def test_a_wrong_token_opens_nothing_but_a_new_conversation(tiny_server, gateway):
@@ -170,6 +180,7 @@ async def test_more_than_is_kept_is_a_resync_and_the_conversation_goes_on(
     tiny_server, gateway, monkeypatch
 ):
     with_settings(monkeypatch, gateway, resume_log_bytes=1024)
+    lost = came_back(gateway, "events_lost")
     client = Client(tiny_server.url)
     async with client.connected():
         await client.begin()
@@ -192,6 +203,7 @@ async def test_more_than_is_kept_is_a_resync_and_the_conversation_goes_on(
         assert retrieved["x_seq"] == resync["x_seq"] + 1
         assert retrieved["item"]["content"][0]["transcript"]
         assert question in [e["item"]["id"] for e in client.events if "item" in e]
+    assert came_back(gateway, "events_lost") == lost + 1
 
 
 async def test_of_two_sockets_the_newer_one_has_the_conversation(tiny_server, gateway):

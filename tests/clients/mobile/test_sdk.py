@@ -250,6 +250,51 @@ async def test_too_late_is_said_and_a_new_conversation_begins_as_the_first(
         await one.event("response.done", begin)
 
 
+async def test_events_that_are_not_kept_any_more_are_said_and_the_conversation_goes_on(
+    wire, tiny_server, monkeypatch
+):
+    gateway = tiny_server.running.gateway
+    small = gateway.settings.model_copy(update={"resume_log_bytes": 1024})
+    monkeypatch.setattr(gateway, "settings", small)
+    async with phone(wire) as one:
+        await one.event("session.updated")
+        await one.ask()
+        await one.event("response.created")
+        begin = len(one.said)
+        wire.refuses = True
+        wire.cut()
+        await one.state("waiting", begin)
+        await one.send("input_audio_buffer.clear")  # waits until the line is back
+        (held,) = gateway.held._held.values()
+        replies = held.conversation._session._replies
+        seen = max(event["x_seq"] for event in one.events if "x_seq" in event)
+        async with asyncio.timeout(TIMEOUT_S):
+            while held.feed.log.holds_after(seen) or replies.item_id:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        wire.refuses = False
+        resync = await one.event("x_resync", begin)
+        assert resync["code"] == "events_lost"
+        assert resync["x_seq"] > seen + 1
+        assert (await one.state("open", begin))["reason"] == "resumed, with events missing"
+        # The SDK has the session and the items of now, and asks for what it lacks.
+        assert resync["session"]["max_output_tokens"] == 6
+        _, answer = resync["item_ids"]
+        await one.send("conversation.item.retrieve", item_id=answer)
+        retrieved = await one.event("conversation.item.retrieved", begin)
+        assert retrieved["item"]["content"][0]["transcript"]
+        # What was sent meanwhile has come once, and what comes now is numbered without a gap.
+        numbered = [event for event in one.events if event.get("x_seq", 0) > resync["x_seq"]]
+        first, last = resync["x_seq"] + 1, numbered[-1]["x_seq"]
+        assert [event["x_seq"] for event in numbered] == list(range(first, last + 1))
+        kinds = [event["type"] for event in numbered]
+        assert kinds.count("input_audio_buffer.cleared") == 1
+        assert one.dropped == []
+        begin = len(one.said)
+        await one.ask()
+        await one.event("response.done", begin)
+        assert [e["type"] for e in one.events].count("session.created") == 1
+
+
 async def test_a_microphone_that_is_faster_than_the_line_loses_old_sound_and_says_how_much(
     wire, question
 ):

@@ -47,6 +47,7 @@ async def test_every_series_of_ours_names_the_model(tiny_server):
     ours = [sample for sample in samples if sample.name.startswith("omnilive_")]
     assert {s.labels["model"] for s in ours} == {tiny_server.running.ready.model_id}
     allowed = {"model", "transport", "turn_detection", "stage", "status", "direction", "reason"}
+    allowed |= {"outcome"}
     assert {name for s in ours for name in s.labels} - {"le"} <= allowed
 
 
