@@ -2,12 +2,8 @@ import sys
 
 import pytest
 
-from model.recipes.omni_mini.evaluate.cli import (
-    HUMAN_PACKAGE,
-    HUMAN_RECORDINGS,
-    human_recording,
-)
 from model.recipes.omni_mini.evaluate.key_word import agrees, key_word
+from model.recipes.omni_mini.evaluate.people import PACKAGE, recordings_by_people
 from model.recipes.omni_mini.questions import all_questions, split_questions
 from model.recipes.omni_mini.recogniser import word_error_rate, word_errors, words
 from model.recipes.omni_mini.replies import speakable
@@ -71,5 +67,5 @@ def test_speakable(reply, finished, text):
 
 
 def test_human_recordings_are_found_without_importing_their_package():
-    assert all(human_recording(name).exists() for name in HUMAN_RECORDINGS)
-    assert HUMAN_PACKAGE not in sys.modules
+    assert all(path.exists() for path in recordings_by_people())
+    assert PACKAGE not in sys.modules

@@ -1,24 +1,23 @@
 """Scripted callers: what each says and when, and what became of it.
 
 Knows scripts: plain callers, who sometimes speak into a reply, slow ones and vanishing ones. Does
-not know sockets (`line.py`, `call.py`) or what events mean (`exchange.py`). A caller whose line
-breaks calls again; each such end is a turn that failed.
+not know sockets (`line.py`, `call.py`) or what events mean (`exchange.py`). Each end of a line that
+breaks is a turn that failed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from clients.python.errors import ClientError, ConnectionFailed, ServerSaidError
 from server.bench.load.exchange import Exchange
+from server.bench.load.life import Life
 from server.bench.load.line import Line, Opening, Sound, either
 from server.bench.load.record import Outcome
 from server.bench.load.script import (
     ANSWER_LIMIT_S,
-    CALL_AGAIN_S,
     REPLY_LIMIT_S,
     THINK_S,
     Script,
@@ -33,39 +32,15 @@ SLOW_EVENTS_S = 8.0
 VANISH_S = (0.2, 6.0)
 
 
-class Caller:
+class Caller(Life):
     """One of them; `live` is its whole life."""
 
     def __init__(self, tally: Tally, script: Script, opening: Opening, random: Random) -> None:
-        self.tally = tally
-        self._script = script
-        self._opening = opening
-        self._random = random
-        self._clock: Callable[[], float] = asyncio.get_running_loop().time
+        super().__init__(tally, script, opening, random)
         self._current: Exchange | None = None
         self._has_vanished = False
 
-    async def live(self, arrives_s: float) -> None:
-        """Arrives, talks, and calls again when a line breaks, until it has nothing left to say."""
-        await asyncio.sleep(arrives_s - self._clock())
-        while not self._may_leave:
-            self.tally.begin_turn(self._clock())
-            try:
-                await self._call()
-            except TurnError as end:
-                self.tally.end_turn(end.outcome, self._clock(), end.reason)
-                await asyncio.sleep(CALL_AGAIN_S)
-
-    @property
-    def _may_leave(self) -> bool:
-        return self.tally.paid.is_set() and not self._script.stays
-
     async def _call(self) -> None:
-        """Has one line from its opening to its end.
-
-        Raises:
-            TurnError: It was not had, or broke.
-        """
         is_open = self._has_vanished = False
         try:
             async with self._opening() as line:

@@ -17,6 +17,7 @@ from model.omni import DTypeName
 from server.bench.errors import BenchError
 from server.bench.load.bench import load
 from server.bench.load.options import DEFAULT_SLACK_S, DEFAULT_TARGET_S, LoadOptions, Transports
+from server.bench.load.orders import Voices
 from server.bench.load.page import html
 from server.bench.load.report import result_of
 from server.bench.machine import take_cores
@@ -107,6 +108,13 @@ def load_command(
     speech: Annotated[
         list[Path] | None, typer.Option(help="sound file to say; may be given again and again")
     ] = None,
+    voices: Annotated[
+        Voices | None,
+        typer.Option(
+            help="what is said without --speech: people's readings (package moonshine-voice), or "
+            "synthetic questions; none: people's where they are installed"
+        ),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="checkpoint directory or hub id; none: omni-mini")
     ] = None,
@@ -148,6 +156,7 @@ def load_command(
             processes=processes,
             max_reply_tokens=max_reply_tokens,
             speech=[str(path) for path in speech or ()],
+            voices=voices,
         )
         results = _measured(options, cores, threads, out)
     except (BenchError, ClientError, ServerError) as error:

@@ -23,12 +23,14 @@ from typing import Any
 import numpy as np
 
 from clients.python.sources import SAMPLE_RATE_HZ, Recording, read_recording
+from model.recipes.omni_mini.evaluate.people import recordings_by_people
 from server.bench.load.call import calls_url, open_call
 from server.bench.load.caller import Caller
 from server.bench.load.child import keep_to, parents_words, say
 from server.bench.load.echo_caller import EchoCaller, open_socket_echo
 from server.bench.load.line import Opening, Punctuality, either, open_socket
 from server.bench.load.orders import CallerOrder, CrowdOrder, CrowdReport
+from server.bench.load.people import said_by_people
 from server.bench.load.script import Script, Tally
 from server.bench.load.speech import (
     Voice,
@@ -131,6 +133,8 @@ def _recordings(order: CrowdOrder) -> list[Recording]:
         return [question(SHORT_S)]
     if order.speech:
         return [read_recording(Path(path)) for path in order.speech]
+    if order.voices == "people":
+        return said_by_people(recordings_by_people())
     return held_out_questions(HELD_OUT_COUNT)
 
 

@@ -10,7 +10,7 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from clients.python.client import Event
 from clients.python.errors import ClientError, ConnectionFailed
+from server.bench.load.life import Life
 from server.bench.load.line import (
     OPEN_LIMIT_S,
     Line,
@@ -30,7 +31,7 @@ from server.bench.load.line import (
     either,
     running,
 )
-from server.bench.load.script import ANSWER_LIMIT_S, CALL_AGAIN_S, THINK_S, Script, Tally, TurnError
+from server.bench.load.script import ANSWER_LIMIT_S, THINK_S, Script, Tally, TurnError
 from server.bench.load.speech import Saying, Voice
 
 
@@ -92,34 +93,23 @@ def _as_event(frame: bytes) -> str:
     return json.dumps({"type": "input_audio_buffer.append", "audio": audio})
 
 
-class EchoCaller:
+class EchoCaller(Life):
     """A caller of an echo: says something and waits for its first sound to come back."""
 
     def __init__(self, tally: Tally, script: Script, opening: Opening, random: Random) -> None:
-        self.tally = tally
-        self._script = script
-        self._opening = opening
-        self._random = random
-        self._clock: Callable[[], float] = asyncio.get_running_loop().time
+        super().__init__(tally, script, opening, random)
         self._saying: Saying | None = None
         self._back_s: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
-    async def live(self, arrives_s: float) -> None:
-        """Arrives, and talks to itself until the step is over."""
-        await asyncio.sleep(arrives_s - self._clock())
-        while True:
-            self.tally.begin_turn(self._clock())
-            try:
-                async with self._opening() as line:
-                    await either(self._listen(line), self._talk(line))
-            except ClientError as error:
-                self.tally.end_turn("lost", self._clock(), str(error)[:200])
-            except TurnError as end:
-                self.tally.end_turn(end.outcome, self._clock(), end.reason)
-            await asyncio.sleep(CALL_AGAIN_S)
+    async def _call(self) -> None:
+        try:
+            async with self._opening() as line:
+                await either(self._listen(line), self._talk(line))
+        except ClientError as error:
+            raise TurnError("lost", str(error)[:200]) from None
 
     async def _talk(self, line: Line) -> None:
-        while True:
+        while not self._may_leave:
             self._back_s = asyncio.get_running_loop().create_future()
             self._saying = line.voice.say(self._random.choice(self._script.utterances))
             try:

@@ -61,6 +61,7 @@ class Exchange:
         answered: Set once the reply is complete; on a call, and played.
         onset_heard_s: When the server said that it hears this question.
         item_id: Of the reply.
+        made_at_s: When the server said that it has made all of the reply's sound.
     """
 
     server_plays: bool
@@ -71,6 +72,7 @@ class Exchange:
     answered: asyncio.Event = field(default_factory=asyncio.Event)
     onset_heard_s: float | None = None
     item_id: str | None = None
+    made_at_s: float | None = None
     _stopped: str | None = None
 
     @property
@@ -99,6 +101,9 @@ class Exchange:
             self.onset_heard_s = now_s
         if kind == "response.created":
             self.heard = Heard()
+            self.made_at_s = None
+        if kind == "response.output_audio.done" and event["response_id"] == self.log.response_id:
+            self.made_at_s = now_s
         if kind == "output_audio_buffer.stopped":
             self._stopped = event["response_id"]
         if self.log.take(event, now_s) is not None:
@@ -148,15 +153,28 @@ class Exchange:
         assert ended_s is not None, "figures are of a question that was asked"
         first_s = self.first_sound_s
         speech_s = self.heard.received_s if self.server_plays else playout.received_s
-        made_s = None if playout.last_s is None else playout.last_s - log.response_created_s
         return {
             "first_sound_s": None if first_s is None else first_s - ended_s,
             "first_text_s": None if log.first_text_s is None else log.first_text_s - ended_s,
             "speech_s": speech_s,
-            "speech_rtf": made_s / speech_s if made_s is not None and speech_s else None,
+            "speech_rtf": self._speech_rtf(speech_s),
             "underruns": self.heard.gaps if self.server_plays else playout.underruns,
             "underrun_s": self.heard.gap_s if self.server_plays else playout.underrun_s,
         }
+
+    def _speech_rtf(self, speech_s: float) -> float | None:
+        """Seconds that the server took for each of `speech_s`.
+
+        On a call, where sound comes at the pace of speech, the server's word says when all of it
+        was made; of a reply that was not heard to its end, nobody knows how much that was.
+        """
+        if self.server_plays:
+            made_at_s = self.made_at_s if self._stopped == self.log.response_id else None
+        else:
+            made_at_s = self.log.playout.last_s
+        if made_at_s is None or not speech_s:
+            return None
+        return (made_at_s - self.log.response_created_s) / speech_s
 
     def _judge(self) -> None:
         """Notes whether the reply is over; over the WebSocket it may be without a sound."""

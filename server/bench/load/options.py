@@ -12,8 +12,9 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from model.omni import DTypeName
+from model.recipes.omni_mini.evaluate import people
 from server.bench.errors import OptionError
-from server.bench.load.orders import Transport
+from server.bench.load.orders import Transport, Voices
 
 Transports = Literal["websocket", "webrtc", "both"]
 DEFAULT_TARGET_S, DEFAULT_SLACK_S = 1.0, 0.1
@@ -57,7 +58,8 @@ class LoadOptions:
         processes: In how many processes the callers live; None is one, or with the scripted engine
             one for each core that is not the gateway's.
         max_reply_tokens: Thinker tokens of a reply at most.
-        speech: Sound files to say; none means the held-out questions.
+        speech: Sound files to say; none means what `voices` says.
+        voices: Whose; None means people's where their readings are installed.
     """
 
     url: str | None = None
@@ -82,6 +84,7 @@ class LoadOptions:
     processes: int | None = None
     max_reply_tokens: int = 64
     speech: Sequence[str] = ()
+    voices: Voices | None = None
 
     def __post_init__(self) -> None:
         if self.url is not None:
@@ -98,6 +101,8 @@ class LoadOptions:
             )
         if self.slow_share + self.vanishing_share >= 1:
             raise OptionError("--slow and --vanishing leave no caller to measure")
+        if self.voices == "people" and not people.are_there():
+            raise OptionError(f"--voices people: package {people.PACKAGE} is not installed")
         if self.callers > self.most_callers:
             raise OptionError(f"--callers {self.callers}: more than --most {self.most_callers}")
 
@@ -116,6 +121,11 @@ class LoadOptions:
         """In how many processes the callers live, with so many cores for them alone."""
         own = max(1, min(MOST_PROCESSES, free_cores)) if self.is_scripted else 1
         return self.processes or own
+
+    @property
+    def spoken_by(self) -> Voices:
+        """Whose voices the callers have, where they are given no files."""
+        return self.voices or ("people" if people.are_there() else "synthetic")
 
     @property
     def slow_share(self) -> float:

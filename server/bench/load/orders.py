@@ -13,6 +13,7 @@ from typing import Any, Literal
 from server.bench.load.record import Kind, Lateness, TurnRecord
 
 Transport = Literal["websocket", "webrtc"]
+Voices = Literal["people", "synthetic"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,8 @@ class CrowdOrder:
         is_echo: The other end only says everything back.
         key: Bearer key, if the server wants one.
         session: What each caller's session is updated with.
-        speech: Sound files to say; none means the held-out questions.
+        speech: Sound files to say; none means people's readings or the held-out questions.
+        voices: Which of the two.
         warms_up: Say something that is never said in a measurement.
         callers: Who is in this crowd.
         turns: Counted turns of each caller.
@@ -49,6 +51,7 @@ class CrowdOrder:
     key: str | None
     session: dict[str, Any]
     speech: Sequence[str]
+    voices: Voices
     warms_up: bool
     callers: Sequence[CallerOrder]
     turns: int

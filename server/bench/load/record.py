@@ -47,8 +47,8 @@ class TurnRecord:
         first_sound_s: From the end of speech to the first sound; of an echo, its delay.
         first_text_s: From the end of speech to the first words.
         speech_s: Seconds of sound received.
-        speech_rtf: Seconds from `response.created` to the last sound for each of speech; None where
-            the server itself plays.
+        speech_rtf: Seconds from `response.created` until the last sound was made, for each second
+            of sound; None on a call that was spoken into.
         underruns: How often the player ran dry.
         underrun_s: How long it was silent.
         barge_in_s: From the first speech into this reply to its silence at the caller.

@@ -13,12 +13,17 @@ from typing import Any
 from server.bench.errors import BenchError
 from server.bench.load.bench import Load, Series
 from server.bench.load.options import SILENCE_MS, LoadOptions
+from server.bench.load.orders import Voices
 from server.bench.load.record import finite
 from server.bench.load.scripted_engine import Timetable
 from server.bench.load.step import Step
 from server.bench.machine import Machine
 from server.bench.result import Bar, Result, columns
 
+SPEECH: dict[Voices, str] = {
+    "people": "people's readings",
+    "synthetic": "held-out questions, synthetic",
+}
 BARS = (Bar(figure="ratio", relation="at least", limit=1),)
 HEADS = (
     "callers",
@@ -81,7 +86,7 @@ def conditions(options: LoadOptions) -> dict[str, Any]:
         "vanishing": options.vanishing_share,
         "silence_ms": SILENCE_MS,
         "max_reply_tokens": options.max_reply_tokens,
-        "speech": list(options.speech) or "held-out questions",
+        "speech": list(options.speech) or SPEECH[options.spoken_by],
         "timetable": asdict(Timetable()) if options.is_scripted else None,
     }
 

@@ -146,6 +146,7 @@ async def run_step(
             key=options.key,
             session=options.session,
             speech=list(options.speech),
+            voices=options.spoken_by,
             warms_up=warms_up,
             callers=coming[part::count],
             turns=1 if warms_up else options.turns,

@@ -2,7 +2,6 @@
 line.
 """
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +10,9 @@ import typer
 
 from model.omni import load_checkpoint
 from model.recipes.omni_mini.evaluate import recordings, speech_in, speech_out
+from model.recipes.omni_mini.evaluate.people import recordings_by_people
 from model.recipes.omni_mini.questions import split_questions
 from model.recipes.omni_mini.recogniser import Recogniser, word_error_rate
-
-HUMAN_PACKAGE = "moonshine_voice"
-HUMAN_RECORDINGS = ("beckett.wav", "endgame_nagg_nell.wav", "two_cities.wav")
 
 app = typer.Typer(
     help="Measure how well omni-mini speaks and hears.",
@@ -101,7 +98,7 @@ def measure_human(
     as_json: JsonOption = False,
 ) -> None:
     """What the checkpoint hears in readings by people, and what it answers."""
-    paths = [human_recording(name) for name in HUMAN_RECORDINGS]
+    paths = recordings_by_people()
     rows = speech_in.hear_recordings(load_checkpoint(model), paths, most_s=most_s)
     for name, transcript, answer in rows:
         typer.echo(f"{name}\n  heard  {transcript}\n  answer {answer}")
@@ -115,18 +112,6 @@ def measure_all(*, model: ModelOption = None, as_json: JsonOption = False) -> No
     measure_speech_out(model=model, as_json=as_json)
     measure_speech_in(model=model, as_json=as_json)
     measure_human(model=model, as_json=as_json)
-
-
-def human_recording(name: str) -> Path:
-    """Where a recording lies in its package, which is not imported: it wants what we do not need.
-
-    Raises:
-        FileNotFoundError: The package is not installed.
-    """
-    spec = importlib.util.find_spec(HUMAN_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError(f"package {HUMAN_PACKAGE} is not installed: {name} is in it")
-    return Path(spec.submodule_search_locations[0]) / "assets" / name
 
 
 def _finish(result: dict[str, object], *, as_json: bool) -> None:

@@ -30,6 +30,10 @@ def sound(duration_s, item="i"):
     return {"type": "response.output_audio.delta", "delta": pcm, "item_id": item}
 
 
+def made(name):
+    return {"type": "response.output_audio.done", "response_id": name}
+
+
 def played(name):
     return {"type": "output_audio_buffer.stopped", "response_id": name}
 
@@ -77,8 +81,21 @@ def test_a_call_ends_when_it_was_played_and_pauses_in_it_are_underruns():
     figures = exchange.figures()
     assert figures["first_sound_s"] == pytest.approx(1.0)
     assert (figures["underruns"], figures["underrun_s"]) == (1, pytest.approx(0.28))
-    assert figures["speech_rtf"] is None
     assert figures["speech_s"] == pytest.approx(0.08)
+
+
+def test_on_a_call_the_server_says_when_all_of_the_sound_was_made():
+    exchange = asked(
+        Exchange(server_plays=True),
+        (10.6, created("r")),
+        (10.9, 1.0),
+        (11.1, made("r")),
+        (11.1, done("r")),
+        (11.9, 1.0),
+    )
+    assert exchange.figures()["speech_rtf"] is None  # not heard to its end
+    run(exchange, (12.9, played("r")))
+    assert exchange.figures()["speech_rtf"] == pytest.approx((11.1 - 10.6) / 2.0)
 
 
 def test_a_reply_that_began_too_soon_does_not_count():

@@ -123,7 +123,8 @@ async def test_who_is_refused_stays_in_the_denominator(transport, narrow):
     assert answered.speech_s == pytest.approx(Timetable().speech_s, rel=0.1)
     if transport == "websocket":
         assert answered.speech_s == pytest.approx(Timetable().speech_s)
-        assert answered.speech_rtf > 0.8 * Timetable().rtf
+    # Late is what a busy machine may make it, but no reply is made sooner than the script has it.
+    assert 0.8 * Timetable().rtf < answered.speech_rtf < 4
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

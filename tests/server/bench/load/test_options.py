@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from model.recipes.omni_mini.evaluate import people
 from server.bench.errors import OptionError
 from server.bench.load.options import LoadOptions
 from server.bench.load.step import arrivals
@@ -32,6 +33,16 @@ def test_load_stays_on_this_machine(url):
 def test_what_cannot_be_is_named(options, named):
     with pytest.raises(OptionError, match=named):
         LoadOptions(**options)
+
+
+def test_people_speak_where_their_readings_are(monkeypatch):
+    monkeypatch.setattr(people, "PACKAGE", "json")  # there, whatever is installed
+    assert LoadOptions().spoken_by == "people"
+    assert LoadOptions(voices="synthetic").spoken_by == "synthetic"
+    monkeypatch.setattr(people, "PACKAGE", "no_such_package")
+    assert LoadOptions().spoken_by == "synthetic"
+    with pytest.raises(OptionError, match="--voices people: package no_such_package"):
+        LoadOptions(voices="people")
 
 
 def test_disturbers_come_only_where_there_is_something_to_disturb():

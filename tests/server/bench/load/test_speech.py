@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from clients.python.sources import SAMPLE_RATE_HZ
+from model.recipes.omni_mini.evaluate import people
+from server.bench.load.people import pieces, said_by_people
 from server.bench.load.speech import (
     SILENT_PEAK,
     Voice,
@@ -78,3 +80,36 @@ def test_what_is_said_in_between_breaks_off_the_rest(voice):
     assert first.ended_at_s is None
     voice.next_frame(2.0)
     assert second.ended_at_s == pytest.approx(2.0)
+
+
+def test_a_reading_is_cut_at_its_pauses():
+    def tone(seconds, peak):
+        return (peak * np.sin(np.arange(int(SAMPLE_RATE_HZ * seconds)) * 0.05)).astype(np.int16)
+
+    reading = np.concatenate(
+        [
+            tone(0.5, 100),  # the room
+            tone(1.0, 20_000),
+            tone(0.2, 100),  # within a sentence
+            tone(1.0, 20_000),
+            tone(0.6, 100),
+            tone(0.3, 20_000),  # too short to be a question
+            tone(0.6, 100),
+            tone(6.0, 20_000),  # and too long
+            tone(0.6, 100),
+            tone(2.0, 9_000),
+        ]
+    )
+    first, second = pieces(reading)
+    assert first.speech_end_samples / SAMPLE_RATE_HZ == pytest.approx(2.2 + 0.06, abs=0.03)
+    assert len(first.samples) / SAMPLE_RATE_HZ == pytest.approx(2.2 + 0.12, abs=0.03)
+    assert second.speech_end_samples / SAMPLE_RATE_HZ == pytest.approx(2.0 + 0.06, abs=0.03)
+    assert not list(pieces(np.zeros(SAMPLE_RATE_HZ, np.int16)))
+
+
+@pytest.mark.skipif(not people.are_there(), reason="no moonshine-voice here")
+def test_people_say_enough_for_a_load():
+    said = said_by_people(people.recordings_by_people())
+    assert len(said) == 26
+    for piece in said:
+        assert 0.8 <= piece.speech_end_samples / SAMPLE_RATE_HZ <= 5.1
