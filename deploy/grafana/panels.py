@@ -278,6 +278,13 @@ MACHINE = {
             },
         ),
         Panel(
+            title="Put aside or thrown away, a minute",
+            unit="short",
+            stacked=True,
+            queries={"{{reason}}": a_minute("preemptions_total", "reason")},
+            help="Transcripts that waited for replies, ends of turns read too soon, full contexts.",
+        ),
+        Panel(
             title="Memory of engine and GPU",
             unit="bytes",
             queries={

@@ -108,6 +108,11 @@ def _caches(load: EngineLoad, ready: EngineReady | None) -> Iterator[Metric]:
 
 
 def _work(load: EngineLoad) -> Iterator[Metric]:
+    text = "What had begun in the engine and was put aside or thrown away."
+    preempted = CounterMetricFamily(PREFIX + "preemptions", text, labels=("reason",))
+    for each in load.preemptions:
+        preempted.add_metric((each.reason,), each.count)
+    yield preempted
     yield _counter("prompt_tokens", "Positions of prompts prefilled.", load.prefilled_tokens)
     text = "Tokens drawn: text by the Thinker, codec tokens by the Talker."
     drawn = CounterMetricFamily(PREFIX + "generation_tokens", text, labels=("stage",))

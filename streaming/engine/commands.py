@@ -6,6 +6,7 @@ how a refusal is told. Does not run a network: it only makes work for the loop.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TypeVar
 
 from streaming.engine.conversation import MAX_ASIDES, MAX_DEFERRED, Conversation
@@ -81,6 +82,7 @@ class Commands:
         self._template = ground.template
         self._emit = ground.emit
         self._clock = ground.clock
+        self._preempted = ground.preempted
         self._voices = tuple(ground.model.speakers)
         self._extras = ground.model.config.omnilive
         self._listener = listener
@@ -183,7 +185,10 @@ class Commands:
             tools = self._parents(command, "tools", ())
         system = self._template.system(instructions, tools)
         timeline = Timeline(
-            system, self._template.answer_open, capacity_tokens=self._memory.capacity_tokens
+            system,
+            self._template.answer_open,
+            capacity_tokens=self._memory.capacity_tokens,
+            forgot=partial(self._preempted, "context_full"),
         )
         if command.copies_items and command.parent_id is not None:
             for item in self._conversations[command.parent_id].timeline.complete_items():

@@ -73,6 +73,8 @@ class Engine:
         self._settings = settings
         self._clock = clock
         self._conversations: dict[str, Conversation] = {}
+        self._meter = Meter(settings.max_conversations + MAX_ASIDES)
+        self._ran: Stage | None = None
         # A Talker that asks for text says one code more for each of its tokens: room for as many.
         max_codes = 2 * int(settings.max_speech_s * model.config.token2wav.codes_per_second)
         self._memory = _memory(model, settings, max_codes)
@@ -82,6 +84,7 @@ class Engine:
             template=Template(model),
             emit=self.outbox.append,
             clock=clock,
+            preempted=self._meter.preempted,
         )
         self._scheduler = Scheduler(
             SchedulerConfig(
@@ -95,7 +98,6 @@ class Engine:
         self._listener = Listener(ground)
         self._replies = Replies(ground, self._listener, max_codes=max_codes, seed=settings.seed)
         self._transcriber = Transcriber(ground, self._reader)
-        self._meter = Meter(settings.max_conversations + MAX_ASIDES)
         self._stages = self._by_stage()
         self._commands = self._new_commands(ground)
         self._agenda = self._new_agenda()
@@ -161,6 +163,10 @@ class Engine:
         batch = self._scheduler.pick(works, self._clock())
         if batch is None:
             return False
+        gives_way = self._ran is Stage.TRANSCRIBE and batch.stage is not Stage.TRANSCRIBE
+        if gives_way and self._transcriber.is_under_way:
+            self._meter.preempted("transcript_waits")
+        self._ran = batch.stage
         self._run(batch)
         return True
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from model.omni import OmniModel
 from streaming.engine.clock import Clock
 from streaming.engine.memory import Memory
-from streaming.engine.messages import Event
+from streaming.engine.messages import Event, PreemptionReason
 from streaming.engine.template import Template
 
 
@@ -25,6 +25,7 @@ class Ground:
         template: words and vectors as pieces of a prompt.
         emit: takes what is to be told to the gateway.
         clock: seconds; deadlines and marks are on it.
+        preempted: hears of each thing that had begun and is put aside or thrown away.
     """
 
     model: OmniModel
@@ -32,3 +33,4 @@ class Ground:
     template: Template
     emit: Callable[[Event], None]
     clock: Clock
+    preempted: Callable[[PreemptionReason], None]

@@ -48,6 +48,7 @@ class Listener:
         self._block_tokens = audio_tokens(audio.block_frames)
         self._template = ground.template
         self._memory = ground.memory
+        self._preempted = ground.preempted
         self._eyes = Eyes(ground)
         self._parts = Parts(ground.template, self._log_mel, self._eyes)
 
@@ -290,6 +291,7 @@ class Listener:
         if hearing.guessed:
             self._memory.cut(conversation.slot, conversation.timeline.retract(hearing.item))
             hearing.guessed = False
+            self._preempted("speech_resumed")
 
     def _check_waiting(self, conversation: Conversation, hearing: Hearing) -> None:
         waiting, room = self.waiting_tokens(hearing), conversation.timeline.attainable_room

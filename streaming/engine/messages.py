@@ -19,6 +19,7 @@ Modality = Literal["text", "audio"]
 ToolChoice = Literal["auto", "none", "required"]
 ResponseStatus = Literal["completed", "cancelled", "incomplete", "failed"]
 StageName = Literal["encode", "see", "prefill", "thinker", "talker", "token2wav", "transcribe"]
+PreemptionReason = Literal["transcript_waits", "speech_resumed", "context_full"]
 
 INPUT_SAMPLE_RATE_HZ = 16_000
 
@@ -471,6 +472,19 @@ class StageLoad:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Preemptions:
+    """How often, since the start, something that had begun was put aside or thrown away.
+
+    `transcript_waits`: a transcript under way made room for what somebody waits for.
+    `speech_resumed`: the end of a turn was read in a pause, and the user went on.
+    `context_full`: the oldest items were forgotten, so that what follows them is read again.
+    """
+
+    reason: PreemptionReason
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EngineLoad:
     """How busy the engine is: a moment, and sums since its start.
 
@@ -489,6 +503,7 @@ class EngineLoad:
     talker_tokens: int = 0
     talker_capacity: int = 0
     fullest_tokens: int = 0
+    preemptions: tuple[Preemptions, ...] = ()
     prefilled_tokens: int = 0
     text_tokens: int = 0
     codec_tokens: int = 0

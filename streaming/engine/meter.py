@@ -10,12 +10,19 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import torch
 
 from streaming.engine.conversation import Conversation
 from streaming.engine.memory import Memory
-from streaming.engine.messages import EngineLoad, StageLoad, StageName
+from streaming.engine.messages import (
+    EngineLoad,
+    PreemptionReason,
+    Preemptions,
+    StageLoad,
+    StageName,
+)
 from streaming.engine.scheduler import Stage, Work
 
 NAMES: dict[Stage, StageName] = {
@@ -27,6 +34,7 @@ NAMES: dict[Stage, StageName] = {
     Stage.TOKEN2WAV: "token2wav",
     Stage.TRANSCRIBE: "transcribe",
 }
+PREEMPTIONS: tuple[PreemptionReason, ...] = get_args(PreemptionReason)
 STATM = Path("/proc/self/statm")
 PAGE_BYTES = 4096
 
@@ -42,6 +50,7 @@ class Meter:
         self._busy_s = dict.fromkeys(Stage, 0.0)
         self._passes = {stage: [0] * max_rows for stage in Stage}
         self._prefilled_tokens = 0
+        self._preemptions = dict.fromkeys(PREEMPTIONS, 0)
         self._waiting: Counter[Stage] = Counter()
 
     def saw(self, works: Iterable[Work]) -> None:
@@ -56,6 +65,10 @@ class Meter:
     def prefilled(self, tokens: int) -> None:
         """Notes positions of prompts that went into the cache."""
         self._prefilled_tokens += tokens
+
+    def preempted(self, reason: PreemptionReason) -> None:
+        """Notes that something which had begun was put aside or thrown away."""
+        self._preemptions[reason] += 1
 
     def load(
         self,
@@ -78,6 +91,10 @@ class Meter:
             talker_tokens=sum(memory.talker.lengths[slot] for slot in slots),
             talker_capacity=memory.scratch * memory.talker.capacity_tokens,
             fullest_tokens=max((memory.length(slot) for slot in slots), default=0),
+            preemptions=tuple(
+                Preemptions(reason=reason, count=count)
+                for reason, count in self._preemptions.items()
+            ),
             prefilled_tokens=self._prefilled_tokens,
             text_tokens=_rows(self._passes[Stage.THINKER]),
             codec_tokens=_rows(self._passes[Stage.TALKER]),

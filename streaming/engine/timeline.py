@@ -7,7 +7,7 @@ position back to which it must be cut. Does not know torch: encoder vectors are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from streaming.engine.messages import Role
@@ -60,13 +60,22 @@ class Timeline:
         opening: what opens the assistant's turn; wanted at the end while an answer is expected, so
             that it is in the cache before anybody asks.
         capacity_tokens: positions that there can be.
+        forgot: called each time that oldest items were forgotten.
 
     Attributes:
         truncation: what makes room where there is none; None, and what does not fit is refused.
         answering: a reply stands on the prompt, so that nothing of it may be forgotten.
     """
 
-    def __init__(self, system: Piece, opening: Piece, *, capacity_tokens: int) -> None:
+    def __init__(
+        self,
+        system: Piece,
+        opening: Piece,
+        *,
+        capacity_tokens: int,
+        forgot: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._forgot = forgot
         self._opening = opening
         self._capacity_tokens = capacity_tokens
         self._system = Piece(())
@@ -290,6 +299,8 @@ class Timeline:
         cut = min((self.start_of(item) for item in dropped), default=len(self))
         for item in dropped:
             item.pieces, item.forgotten = [], True
+        if dropped:
+            self._forgot()
         return cut
 
     def _check_room(self, tokens: int) -> None:

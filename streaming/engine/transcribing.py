@@ -52,6 +52,11 @@ class Transcriber:
         self._reader = reader
         self._running: Transcript | None = None
 
+    @property
+    def is_under_way(self) -> bool:
+        """Tells whether a transcript has been begun and not come to its end."""
+        return self._running is not None
+
     def waits(self, conversation: Conversation) -> bool:
         """Tells whether a step could be done for this conversation now."""
         if not conversation.transcribe:

@@ -82,6 +82,10 @@ class Driver:
         pcm = [d.pcm for d in self.of(m.AudioDelta) if d.response_id == response_id]
         return "".join(text), b"".join(pcm)
 
+    def preempted(self) -> dict[str, int]:
+        """What was put aside or thrown away so far, by reason; what never was is left out."""
+        return {p.reason: p.count for p in self.engine.load.preemptions if p.count}
+
     def done(self, response_id: str) -> m.ResponseDone:
         (found,) = (d for d in self.of(m.ResponseDone) if d.response_id == response_id)
         return found

@@ -242,6 +242,7 @@ def test_a_conversation_that_forgets_goes_on_when_its_context_is_full(model: Omn
     assert not driver.of(m.EngineFault)
     timeline = driver.engine._conversations["c"].timeline
     assert timeline.item("q0").forgotten
+    assert driver.preempted()["context_full"] > 0
     driver.settle(TALK.delete("q0"), TALK.delete("r0-item"))
     assert not driver.of(m.EngineFault)
     kept = [

@@ -120,8 +120,11 @@ def test_sound_after_a_pause_takes_back_what_was_guessed(model: OmniModel) -> No
     driver, offline = opened(model), Offline(model)
     pcm = speech(3.1)
     driver.settle(TALK.start("q"), TALK.audio("q", pcm[: 4 * 10_000]), TALK.pause("q"))
+    assert not driver.preempted()
     driver.settle(TALK.audio("q", pcm[4 * 10_000 :]), TALK.pause("q"))
+    assert driver.preempted() == {"speech_resumed": 1}
     driver.settle(TALK.pause("q"), TALK.stop("q"), TALK.respond("r"))
+    assert driver.preempted() == {"speech_resumed": 1}
     assert_says(driver, "r", offline, [*offline.system(), *offline.spoken(pcm)])
 
 

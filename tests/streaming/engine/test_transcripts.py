@@ -56,6 +56,20 @@ def test_a_transcript_waits_for_the_reply_and_leaves_it_as_it_is(model: OmniMode
     assert driver.of(m.InputTranscript)
 
 
+def test_a_transcript_under_way_makes_room_for_a_reply(model: OmniModel) -> None:
+    driver, pcm = opened(model), speech(1.2)
+    driver.settle(*TALK.spoken("q", pcm))
+    driver.say(TALK.transcribe("q"))
+    driver.until(lambda: driver.engine._transcriber.is_under_way)
+    assert not driver.preempted()
+    driver.settle(TALK.respond("r"))
+    assert driver.preempted() == {"transcript_waits": 1}
+    (transcript,) = driver.of(m.InputTranscript)
+    assert transcript.text == offline_transcript(model, pcm)
+    kinds = [type(event) for event in driver.events]
+    assert kinds.index(m.ResponseDone) < kinds.index(m.InputTranscript)
+
+
 def test_several_transcripts_come_one_after_the_other(model: OmniModel) -> None:
     driver, other = opened(model), Talk("other")
     driver.settle(other.open())
