@@ -105,7 +105,13 @@ class Call:
             max_message_bytes=offer.max_message_bytes,
             send_timeout_s=settings.send_timeout_s,
         )
-        self._peer = Peer(gateway.calls.ice, self.microphone, self.speaker, self._channel)
+        self._peer = Peer(
+            gateway.calls.ice,
+            self.microphone,
+            self.speaker,
+            self._channel,
+            max_frame_pixels=settings.max_frame_pixels,
+        )
         self._seat = ExitStack()
         self._conversation = Conversation(
             conversation_id=self._seat.enter_context(gateway.seat(visitor)),

@@ -1,6 +1,6 @@
 """The peer's camera: decoded video becomes sampled, scaled RGB pictures.
 
-Knows aiortc's video track and its limits. Does not know what the pictures are for.
+Knows aiortc's video track. Does not know what the pictures are for.
 """
 
 from __future__ import annotations
@@ -9,16 +9,13 @@ from collections.abc import AsyncGenerator, Callable
 
 import av
 import numpy as np
-from aiortc import MediaStreamTrack, RTCRtpReceiver
+from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from server.settings import Settings
 from server.telemetry.line import LineWatch
-from server.webrtc.errors import FloodError
+from server.webrtc.video_guard import VideoGuard
 from streaming.media.video import FrameSampler, Pixels
-
-# Frames that wait for aiortc's decoder: half a second of a fast camera.
-MAX_UNDECODED = 60
 
 
 class Camera:
@@ -40,9 +37,7 @@ class Camera:
         )
         self._position_ms = position_ms
 
-    async def watch(
-        self, track: MediaStreamTrack, receiver: RTCRtpReceiver
-    ) -> AsyncGenerator[Pixels]:
+    async def watch(self, track: MediaStreamTrack, guard: VideoGuard) -> AsyncGenerator[Pixels]:
         """Yields pictures until the track ends.
 
         Raises:
@@ -53,22 +48,16 @@ class Camera:
             while True:
                 frame = await track.recv()
                 assert isinstance(frame, av.VideoFrame)
-                self._check(receiver)
                 is_kept = self._sampler.wants(self._position_ms())
                 self._line.saw(is_kept=is_kept, thinned=self._thinned())
                 if is_kept:
                     yield self._picture(frame)
         except MediaStreamError:
+            if guard.failure is not None:
+                raise guard.failure from None
             return
         finally:
-            receiver._enabled = False  # packets are not even looked at any more
-
-    def _check(self, receiver: RTCRtpReceiver) -> None:
-        waiting = receiver._RTCRtpReceiver__decoder_queue.qsize()  # type: ignore[attr-defined]
-        if waiting > MAX_UNDECODED:
-            raise FloodError(
-                f"{waiting} video frames wait to be decoded, more than {MAX_UNDECODED}"
-            )
+            guard.close()
 
     def _picture(self, frame: av.VideoFrame) -> Pixels:
         columns, rows = self._sampler.size(frame.width, frame.height)

@@ -12,7 +12,6 @@ from typing import Any
 from aiortc import (
     MediaStreamTrack,
     RTCPeerConnection,
-    RTCRtpReceiver,
     RTCRtpSender,
     RTCSessionDescription,
 )
@@ -24,6 +23,7 @@ from server.webrtc.ice import IceServers
 from server.webrtc.microphone import Microphone
 from server.webrtc.offer import Offer
 from server.webrtc.speaker import Speaker
+from server.webrtc.video_guard import VideoGuard
 from streaming.media.opus import RTP_CLOCK_HZ
 
 logger = logging.getLogger("omnilive.webrtc")
@@ -38,16 +38,23 @@ class Peer:
     Attributes:
         connected: Set once sound can flow.
         ended: Set when the connection has failed or was closed by the peer.
-        video: The camera's track and receiver, if the offer has one that was accepted.
+        video: The camera's track and what guards it, if the offer has one that was accepted.
     """
 
     def __init__(
-        self, ice: IceServers, microphone: Microphone, speaker: Speaker, channel: EventChannel
+        self,
+        ice: IceServers,
+        microphone: Microphone,
+        speaker: Speaker,
+        channel: EventChannel,
+        *,
+        max_frame_pixels: int,
     ) -> None:
         self.connected = asyncio.Event()
         self.ended = asyncio.Event()
-        self.video: tuple[MediaStreamTrack, RTCRtpReceiver] | None = None
+        self.video: tuple[MediaStreamTrack, VideoGuard] | None = None
         self._ice = ice
+        self._max_frame_pixels = max_frame_pixels
         self._connection = RTCPeerConnection(ice.configuration())
         self._microphone = microphone
         self._speaker = speaker
@@ -110,7 +117,7 @@ class Peer:
                 self._microphone.listen_to(receiver)
             elif takes_video and receiver.track is not None:
                 transceiver.direction = "recvonly"
-                self.video = (receiver.track, receiver)
+                self.video = (receiver.track, VideoGuard(receiver, self._max_frame_pixels))
             else:
                 transceiver.direction = "inactive"
 
