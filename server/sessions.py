@@ -31,8 +31,6 @@ from streaming.turns.ear import Ear
 TURN_SHARE = 0.75
 # And what its pictures may; a turn that is longer goes on without.
 FILMED_SHARE = 0.5
-# Sound waits as float32 at 16 kHz: this much of it is 38 MB.
-LONGEST_TURN_MS = 600_000
 
 
 def new_session(
@@ -112,7 +110,12 @@ def limits_of(ready: EngineReady, settings: Settings) -> Limits:
     """Returns the bounds of a session with this engine."""
     return Limits(
         max_event_bytes=settings.max_event_bytes,
-        max_turn_ms=max_turn_ms(ready),
+        max_options_bytes=settings.max_options_bytes,
+        max_turn_ms=max_turn_ms(ready, settings),
+        max_items=settings.max_items,
+        max_text_chars=settings.max_text_chars,
+        max_input_items=settings.max_input_items,
+        max_responses_aside=settings.max_responses_aside,
         max_image_pixels=settings.max_image_pixels,
         frames_per_second=settings.camera_fps,
         quiet_video_tokens=settings.quiet_video_tokens,
@@ -142,7 +145,7 @@ def profile_of(ready: EngineReady) -> ModelProfile:
     )
 
 
-def max_turn_ms(ready: EngineReady) -> int:
+def max_turn_ms(ready: EngineReady, settings: Settings) -> int:
     """Returns how long one turn of speech may be, so that its tokens fit into the context."""
     seconds = TURN_SHARE * ready.context_tokens / ready.audio_tokens_per_s
-    return min(int(seconds * 1000), LONGEST_TURN_MS)
+    return min(int(seconds * 1000), settings.max_turn_ms)

@@ -91,6 +91,25 @@ class Settings(BaseSettings):
         le=2**28,
         description="size of one client event; a larger one gets an error event",
     )
+    max_options_bytes: int = Field(
+        2**18, ge=2**10, le=2**28, description="the same for one without sound, pictures or items"
+    )
+    max_turn_ms: int = Field(
+        600_000,
+        ge=1_000,
+        le=3_600_000,
+        description="sound of one turn or item; less where the context holds less",
+    )
+    max_items: int = Field(1_000, ge=2, le=100_000, description="items of one conversation")
+    max_text_chars: int = Field(
+        2**15, ge=64, le=2**24, description="text of one item, or of the instructions"
+    )
+    max_input_items: int = Field(
+        128, ge=1, le=10_000, description="items of the own input of one response"
+    )
+    max_responses_aside: int = Field(
+        4, ge=0, le=64, description="responses outside a conversation at the same time"
+    )
     max_session_s: int = Field(
         3600, ge=1, le=86_400, description="length of one session; a longer one is ended"
     )

@@ -48,8 +48,9 @@ def events_lost(
         received: How many events of the client have arrived in this conversation, so far.
     """
     message = (
-        f"Of the events after {after} only those from {first} on are kept (resume_log_bytes, "
-        "send_queue_events). The conversation goes on; retrieve the items that you need."
+        f"Of the events after {after} only those from {first} on are kept (resume_log_bytes), and "
+        "no more than may wait (send_queue_events). The conversation goes on; retrieve the items "
+        "that you need."
     )
     return _event(
         "x_resync", code="events_lost", message=message, x_seq=last, received=received, **snapshot

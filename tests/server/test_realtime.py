@@ -152,7 +152,7 @@ async def test_an_oversize_event_gets_an_error_that_names_the_limit(tiny_server)
 
 
 async def test_a_session_says_when_it_ends_and_how_long_a_turn_may_be(tiny_server):
-    limit = max_turn_ms(tiny_server.running.ready)
+    limit = max_turn_ms(tiny_server.running.ready, tiny_server.settings)
     assert limit == 9_600  # three quarters of 320 tokens, 25 a second
     async with connect(tiny_server.url) as socket:
         created = (await hear(socket))["session"]
