@@ -33,6 +33,7 @@ from server.bench.machine import Machine
 
 # A checkpoint may have to be fetched and read; the server itself gives up sooner.
 START_LIMIT_S = 900.0
+LEAST_TURNS_ALONE = 10
 ECHOES = {"websocket": "bare websockets echo", "webrtc": "bare aiortc echo"}
 
 Progress = Callable[[str], None]
@@ -126,7 +127,9 @@ async def _measure_scripted(
 async def _search_beside_one(target: Target, options: LoadOptions, progress: Progress) -> Series:
     """Measures one caller alone, then how many are hardly worse off."""
     await _warm_up(target, options)
-    alone = await _step(target, options, 1, progress)
+    # The limit of all that follows hangs on it.
+    turns = max(options.turns, LEAST_TURNS_ALONE)
+    alone = await _step(target, replace(options, turns=turns), 1, progress)
     limit_s = alone.summary.p(50) + options.slack_s
     steps, held = await _search(target, options, limit_s, progress, None)
     return Series(target=target.name, limit_s=limit_s, alone=alone, steps=steps, held=held)

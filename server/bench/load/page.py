@@ -20,7 +20,10 @@ STYLE = """
 :root { color-scheme: light dark; --ink: light-dark(#222, #ddd); --faint: light-dark(#ddd, #444); }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 1180px;
   margin: 2rem auto; padding: 0 1rem; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1rem; }
+.plots { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); }
+h2 { font-size: 1.15rem; margin-top: 2rem; }
+h2::first-letter { text-transform: uppercase; }
 svg { width: 100%; height: auto; }
 svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
 svg text.title { font-weight: 600; font-size: 13px; }
@@ -61,7 +64,9 @@ def plots_of(load: Load) -> list[Plot]:
     plots = []
     for series in (load.gateway, load.echo):
         if series is not None:
-            plots += [_waits(series), _costs(series, "cores"), _costs(series, "memory_mib")]
+            plots += [_waits(series), _troubles(series)]
+            plots += [_costs(series, "cores"), _costs(series, "memory_mib")]
+    plots.append(_real_time_factor(load.gateway))
     shown = load.wanted or _held_step(load.gateway)
     if shown is not None:
         plots += [_distribution(shown, load.gateway.limit_s), _timeline(shown)]
@@ -88,6 +93,49 @@ def _waits(series: Series) -> Plot:
         y="s",
         curves=[Curve(name=f"p{percent}", points=points(percent)) for percent in (50, 90, 95)],
         limit=series.limit_s if math.isfinite(series.limit_s) else None,
+    )
+
+
+def _troubles(series: Series) -> Plot:
+    """What share of the counted turns went wrong, and how."""
+    steps = [(step.callers, step.summary.figures()) for step in _by_size(series)]
+    names = {
+        "failed": "failures",
+        "refused": "refusals",
+        "with underruns": "turns_with_underruns",
+    }
+    return Plot(
+        title=f"{series.target}: turns that went wrong",
+        x="callers",
+        y="% of the turns",
+        curves=[
+            Curve(
+                name=name,
+                points=[
+                    (float(callers), 100 * figures[figure] / max(1, figures["turns"]))
+                    for callers, figures in steps
+                ],
+            )
+            for name, figure in names.items()
+        ],
+    )
+
+
+def _real_time_factor(series: Series) -> Plot:
+    figures = [
+        (step.callers, step.summary.figures()["speech_rtf_p50"]) for step in _by_size(series)
+    ]
+    return Plot(
+        title=f"{series.target}: speech real-time factor (dashed: as fast as it is heard)",
+        x="callers",
+        y="s for each s",
+        curves=[
+            Curve(
+                name="median",
+                points=[(float(callers), rtf) for callers, rtf in figures if rtf is not None],
+            )
+        ],
+        limit=1.0,
     )
 
 
@@ -124,6 +172,7 @@ def _distribution(step: Step, limit_s: float) -> Plot:
             Curve(name="first sound", points=[point for point in waits if math.isfinite(point[1])])
         ],
         limit=limit_s if math.isfinite(limit_s) else None,
+        x_most=100.0,
     )
 
 

@@ -42,6 +42,7 @@ class Plot:
         y: Name of the vertical axis, with its unit.
         curves: What is drawn.
         limit: A horizontal line, or None.
+        x_most: The horizontal axis goes at least so far.
     """
 
     title: str
@@ -49,11 +50,12 @@ class Plot:
     y: str
     curves: Sequence[Curve]
     limit: float | None = None
+    x_most: float = 0.0
 
     def svg(self) -> str:
         """Returns the plot as an SVG element; both axes begin at zero."""
         points = [point for curve in self.curves for point in curve.points]
-        x_ticks = ticks(max((x for x, _ in points), default=1.0))
+        x_ticks = ticks(max([self.x_most, *(x for x, _ in points)]) or 1.0)
         y_ticks = ticks(max([*(y for _, y in points), self.limit or 0.0], default=1.0))
         scale = _Scale(x_ticks[-1], y_ticks[-1])
         parts = [

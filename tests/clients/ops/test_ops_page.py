@@ -37,6 +37,7 @@ async def test_a_key_opens_the_page_and_it_shows_the_last_reply(tmp_path):
         page = browsing(url + "ops", tmp_path, microphone=None, ready=BEGUN)
         async with page as tab:
             assert await tab.run(STATUS) == "Locked"
+            assert await tab.run("document.activeElement.id") == "key"
             await tab.run(enter("a wrong key of somebody's"))
             await tab.until(f"{ALERT} === 'That is not the admin key.'")
             await tab.run(enter(KEY))
@@ -57,3 +58,7 @@ async def test_a_key_opens_the_page_and_it_shows_the_last_reply(tmp_path):
                 mobile=True,
             )
             assert await tab.run("document.documentElement.scrollWidth") <= 360
+            for seen in (".replies .track", "#percentiles td:last-child", "#replies td:last-child"):
+                await tab.until(
+                    f"document.querySelector('{seen}').getBoundingClientRect().right <= 360"
+                )

@@ -88,7 +88,7 @@ def test_the_page_needs_nothing_else(machine):
     assert not re.search(r"https?:|<script|<link|@import|url\(|src=", page)
     assert "bare &lt;echo&gt;" in page
     assert "<echo>" not in page
-    assert page.count("<svg") == sum(len(plots_of(load)) for load in loads) == 13
+    assert page.count("<svg") == sum(len(plots_of(load)) for load in loads) == 18
 
 
 @given(st.floats(1e-3, 1e6))
