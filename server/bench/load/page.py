@@ -126,7 +126,7 @@ def _real_time_factor(series: Series) -> Plot:
         (step.callers, step.summary.figures()["speech_rtf_p50"]) for step in _by_size(series)
     ]
     return Plot(
-        title=f"{series.target}: speech real-time factor (dashed: as fast as it is heard)",
+        title=f"{series.target}: speech real-time factor (dashed: 1)",
         x="callers",
         y="s for each s",
         curves=[
