@@ -57,6 +57,7 @@ async def watching(target, directory):
         f"--config.file={path}",
         f"--storage.tsdb.path={directory / 'data'}",
         "--web.listen-address=127.0.0.1:0",
+        "--enable-feature=exemplar-storage",
         stderr=asyncio.subprocess.PIPE,
     )
     try:

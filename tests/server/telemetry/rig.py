@@ -1,5 +1,8 @@
 """Reads a gateway's metrics, and a clock that tests turn."""
 
+import asyncio
+from contextlib import asynccontextmanager
+
 from server.telemetry.journal import Journal
 from server.telemetry.metrics import Metrics
 from server.telemetry.recorder import Recorder
@@ -41,3 +44,25 @@ def value(metrics, name, **labels):
     found = metrics.registry.get_sample_value(f"omnilive_{name}", labels)
     assert found is not None, (name, labels)
     return found
+
+
+@asynccontextmanager
+async def collector():
+    """Takes OTLP as a collector does: its address, and the requests that came."""
+    requests = asyncio.Queue()
+
+    async def take(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(
+            int(line.split(b":")[1])
+            for line in head.lower().split(b"\r\n")
+            if line.startswith(b"content-length")
+        )
+        requests.put_nowait((head.split()[1], await reader.readexactly(length)))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", requests

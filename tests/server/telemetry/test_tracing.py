@@ -4,7 +4,6 @@ import asyncio
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -19,6 +18,7 @@ from server.telemetry.names import TTFA_STAGES
 from server.telemetry.spans import SpanTracing
 from server.telemetry.tracing import NoTracing, new_tracing
 from streaming.engine import messages as m
+from tests.server.telemetry.rig import collector
 from tests.server.telemetry.test_watch import REPLY, Clock, Talk
 from tests.server.webrtc.rig import calling, question, tone
 
@@ -112,28 +112,6 @@ async def test_a_real_call_is_traced_as_it_went():
     names = [span.name for span in exporter.get_finished_spans()]
     assert names[-2:] == ["chat scripted", "conversation"]
     assert not any("what was said" in span.to_json() for span in exporter.get_finished_spans())
-
-
-@asynccontextmanager
-async def collector():
-    """Takes OTLP as a collector does: its address, and the requests that came."""
-    requests = asyncio.Queue()
-
-    async def take(reader, writer):
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next(
-            int(line.split(b":")[1])
-            for line in head.lower().split(b"\r\n")
-            if line.startswith(b"content-length")
-        )
-        requests.put_nowait((head.split()[1], await reader.readexactly(length)))
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(take, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", requests
 
 
 async def test_spans_go_to_the_endpoint_of_the_settings():
