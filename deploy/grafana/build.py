@@ -1,7 +1,7 @@
 """Makes the dashboards: `python deploy/grafana/build.py` writes `dashboards/*.json`.
 
-Knows Grafana's format, in which each line of `panels.py` is forty. A test holds the files against
-what this makes, and asks a real Prometheus every query.
+Knows Grafana's format, in which each line of `calls.py` and `machine.py` is forty. A test holds the
+files against what this makes, and asks a real Prometheus every query.
 """
 
 import json
@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from panels import CALLS, MACHINE
+from calls import CALLS
+from machine import MACHINE
+
 from queries import Panel
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
