@@ -12,7 +12,6 @@ from typing import Any
 
 from calls import CALLS
 from machine import MACHINE
-
 from queries import Panel
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}

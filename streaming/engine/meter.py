@@ -128,7 +128,10 @@ def _resident_bytes() -> int:
 
 
 def _gpu(device: torch.device) -> tuple[int | None, int | None, int | None]:
-    """Bytes of our tensors, bytes in use by anybody, and all bytes, of a device that is a GPU."""
+    """Bytes of our tensors, bytes in use by anybody, and all bytes, of a device that is a GPU.
+
+    No test has run this on a GPU yet; on a CPU all three are None, and no metric is made of them.
+    """
     if device.type != "cuda":
         return None, None, None
     free_bytes, total_bytes = torch.cuda.mem_get_info(device)
