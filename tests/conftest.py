@@ -4,6 +4,10 @@ import importlib.util
 
 import pytest
 
+from tests.torchvision_ops import make_importable
+
+make_importable()
+
 
 def pytest_collection_modifyitems(items):
     """Skips tests that need a GPU on a machine without one, and says so."""
