@@ -33,7 +33,9 @@ from streaming.protocol.history import History
 from streaming.protocol.limits import Limits
 from streaming.protocol.outbox import Outbox
 from streaming.protocol.ports import MouthPort, RatesPort
-from streaming.protocol.response import CancelReason, Response, ResponseSpec
+from streaming.protocol.response import Response
+from streaming.protocol.response_object import CancelReason
+from streaming.protocol.response_spec import ResponseSpec
 from streaming.protocol.truncations import Truncations
 
 logger = logging.getLogger("omnilive.protocol")

@@ -9,16 +9,13 @@ does), nor samples (the mouth does).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from enum import Enum, auto
+from dataclasses import asdict
 from typing import Any, Literal, TypeAlias
 
 from streaming.media.codecs import Samples, decode, encode
-from streaming.media.formats import PCM_24K, AudioFormat
+from streaming.media.formats import PCM_24K
 from streaming.media.stretch import Stretcher
-from streaming.protocol.commands import Modality
 from streaming.protocol.engine_events import (
-    Failure,
     ReplyCall,
     ReplyCallDone,
     ReplyDone,
@@ -26,71 +23,18 @@ from streaming.protocol.engine_events import (
     ReplyUsage,
 )
 from streaming.protocol.history import History
-from streaming.protocol.item_creation import Made
 from streaming.protocol.items import AnyItem, CallItem, Content, Item, ItemStatus
 from streaming.protocol.outbox import Outbox
 from streaming.protocol.ports import MouthPort, RatesPort
-from streaming.protocol.tools import Tools
+from streaming.protocol.response_object import CancelReason, response_object, status_details
+from streaming.protocol.response_phases import TRANSITIONS, Phase, Signal
+from streaming.protocol.response_spec import ResponseSpec
 from streaming.protocol.wire_audio import encode_audio
 
-CancelReason: TypeAlias = Literal["turn_detected", "client_cancelled"]
 Object: TypeAlias = dict[str, Any]
 
 ENGINE_RATE_HZ = 24_000
 ENGINE_BYTES_PER_SAMPLE = 2
-
-
-class Phase(Enum):
-    """How far a response has come."""
-
-    CREATED = auto()
-    STREAMING = auto()
-    CANCELLING = auto()
-    DONE = auto()
-
-
-class Signal(Enum):
-    """What moves a response on."""
-
-    OUTPUT = auto()
-    CANCEL = auto()
-    END = auto()
-
-
-# A pair that is missing here is our own mistake: nothing may follow the end.
-TRANSITIONS: dict[tuple[Phase, Signal], Phase] = {
-    (Phase.CREATED, Signal.OUTPUT): Phase.STREAMING,
-    (Phase.CREATED, Signal.CANCEL): Phase.CANCELLING,
-    (Phase.CREATED, Signal.END): Phase.DONE,
-    (Phase.STREAMING, Signal.OUTPUT): Phase.STREAMING,
-    (Phase.STREAMING, Signal.CANCEL): Phase.CANCELLING,
-    (Phase.STREAMING, Signal.END): Phase.DONE,
-    (Phase.CANCELLING, Signal.OUTPUT): Phase.CANCELLING,
-    (Phase.CANCELLING, Signal.CANCEL): Phase.CANCELLING,
-    (Phase.CANCELLING, Signal.END): Phase.DONE,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseSpec:
-    """What was asked for, with the session's defaults filled in.
-
-    `wire_format` and `max_output_tokens` are as the API shows them. `tools` None are the session's.
-    A response `aside` is no part of the conversation; its `input` None is the conversation's items.
-    """
-
-    modality: Modality
-    voice: str | None
-    audio_format: AudioFormat
-    wire_format: Object
-    max_output_tokens: int | Literal["inf"]
-    instructions: str | None
-    metadata: dict[str, str] | None
-    tools: Tools | None
-    choice: Tools
-    speed: float = 1.0
-    aside: bool = False
-    input: tuple[Made | str, ...] | None = None
 
 
 class Response:
@@ -130,7 +74,7 @@ class Response:
         self.has_output = False
         self.has_withheld = False
         self.unseen_calls: list[str] = []
-        outbox.event("response.created", response=self._object("in_progress", None, None))
+        outbox.event("response.created", response=self._object("in_progress"))
         outbox.event("rate_limits.updated", rate_limits=[asdict(left) for left in rates()])
 
     @property
@@ -217,7 +161,7 @@ class Response:
             self._close_item()
         for call in list(self._open_calls.values()):
             self._close_call(call, "incomplete")
-        details = self._status_details(status, done)
+        details = status_details(status, done, self.cancel_reason)
         self._outbox.event("response.done", response=self._object(status, details, done.usage))
 
     @property
@@ -341,63 +285,15 @@ class Response:
             previous = self._history.shown_before(item.item_id)
             self._outbox.event(kind, item=item.wire(), previous_item_id=previous)
 
-    def _status_details(self, status: ReplyStatus, done: ReplyDone) -> Object | None:
-        if status == "completed":
-            return None
-        details: Object = {"type": status}
-        if status == "cancelled":
-            details["reason"] = self.cancel_reason
-        elif status == "incomplete":
-            # Clients know two reasons only; any other limit is told beside the one that is like it.
-            is_known = done.reason in ("max_output_tokens", "content_filter")
-            details["reason"] = done.reason if is_known else "max_output_tokens"
-            if not is_known and done.reason is not None:
-                details["x_reason"] = done.reason
-        else:
-            failure = done.failure or Failure(code="server_error", message="The reply failed.")
-            error = {"type": "server_error", "code": failure.code, "message": failure.message}
-            details["error"] = error
-        return details
-
-    def _object(self, status: str, details: Object | None, usage: ReplyUsage | None) -> Object:
-        output = {"format": self.spec.wire_format, "voice": self.spec.voice}
-        return {
-            "object": "realtime.response",
-            "id": self.response_id,
-            "status": status,
-            "status_details": details,
-            "output": [item.wire() for item in self._outputs],
-            "conversation_id": self._conversation_id,
-            "output_modalities": [self.spec.modality],
-            "max_output_tokens": self.spec.max_output_tokens,
-            "audio": {"output": output},
-            "usage": None if usage is None else usage_object(usage),
-            "metadata": self.spec.metadata,
-        }
-
-
-def usage_object(usage: ReplyUsage) -> Object:
-    """Token counts as `response.done` shows them."""
-    input_tokens = usage.input_text_tokens + usage.input_audio_tokens + usage.input_image_tokens
-    cached_text_tokens = usage.cached_tokens - usage.cached_audio_tokens - usage.cached_image_tokens
-    output_tokens = usage.output_text_tokens + usage.output_audio_tokens
-    return {
-        "total_tokens": input_tokens + output_tokens,
-        "input_tokens": input_tokens,
-        "output_tokens": output_tokens,
-        "input_token_details": {
-            "text_tokens": usage.input_text_tokens,
-            "audio_tokens": usage.input_audio_tokens,
-            "image_tokens": usage.input_image_tokens,
-            "cached_tokens": usage.cached_tokens,
-            "cached_tokens_details": {
-                "text_tokens": cached_text_tokens,
-                "audio_tokens": usage.cached_audio_tokens,
-                "image_tokens": usage.cached_image_tokens,
-            },
-        },
-        "output_token_details": {
-            "text_tokens": usage.output_text_tokens,
-            "audio_tokens": usage.output_audio_tokens,
-        },
-    }
+    def _object(
+        self, status: str, details: Object | None = None, usage: ReplyUsage | None = None
+    ) -> Object:
+        return response_object(
+            self.spec,
+            response_id=self.response_id,
+            conversation_id=self._conversation_id,
+            status=status,
+            details=details,
+            output=[item.wire() for item in self._outputs],
+            usage=usage,
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from streaming.protocol.client_events import ResponseAudioOutput, ResponseParams
 from streaming.protocol.errors import CapabilityError
 from streaming.protocol.limits import ModelProfile
-from streaming.protocol.response import ResponseSpec
+from streaming.protocol.response_spec import ResponseSpec
 from streaming.protocol.session_config import refuse_modality, voice_named
 from streaming.protocol.session_options import SessionConfig
 from streaming.protocol.tools import Tools, parsed_tools

@@ -7,7 +7,7 @@ import pytest
 from streaming.protocol.commands import CancelResponse, DeleteItem, StartResponse, TruncateItem
 from streaming.protocol.engine_events import EngineFault, Failure, ReplyAudio, ReplyText
 from streaming.protocol.limits import ModelProfile
-from streaming.protocol.response import TRANSITIONS, Phase, Signal
+from streaming.protocol.response_phases import TRANSITIONS, Phase, Signal
 from tests.streaming.protocol.rig import LOUD, Rig, error_of, kinds, tone
 
 OPENED = [
