@@ -50,13 +50,13 @@ from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.listening import Listening
 from streaming.protocol.outbox import MakeId, Outbox, random_id
 from streaming.protocol.ports import EarPort, EyePort, MouthPort, RatesPort
-from streaming.protocol.replies import Replies, ReplyEvent
-from streaming.protocol.response import ENGINE_BYTES_PER_SAMPLE, ENGINE_RATE_HZ
+from streaming.protocol.replies import Replies
 from streaming.protocol.response_input import ResponseInput
 from streaming.protocol.response_options import response_spec
 from streaming.protocol.session_config import default_config, truncation_command, updated
 from streaming.protocol.session_echo import session_object
 from streaming.protocol.session_options import SessionConfig
+from streaming.protocol.silence import Silence
 from streaming.protocol.transcripts import Transcripts
 from streaming.protocol.truncations import Truncations
 
@@ -96,7 +96,6 @@ class RealtimeSession:
         if defaults is not None:
             self._config = self._updated(self._config, defaults)
         self._lost: Failure | None = None
-        self._played_until_ms = 0
         self.session_id = make_id("sess")
         self._outbox = outbox = Outbox(make_id)
         self._history = history = History()
@@ -126,6 +125,7 @@ class RealtimeSession:
             new_mouth,
             rates,
         )
+        self._silence = Silence(ear, self._replies)
         self._acts = self._table_of_acts()
         outbox.command(truncation_command(self._config))
         self._greet(conversation_id)
@@ -188,7 +188,7 @@ class RealtimeSession:
         match event:
             case ReplyText() | ReplyAudio() | ReplyCall() | ReplyCallDone() | ReplyDone():
                 self._replies.receive(event)
-                self._follow_playout(event)
+                self._silence.follow(event, self._config.audio.output.speed)
             case InputTranscriptDelta() | InputTranscript() | TranscriptFailed():
                 self._transcripts.receive(event)
             case ItemTruncated():
@@ -261,23 +261,6 @@ class RealtimeSession:
             expires_at_s=self._expires_at_s,
             denoises=self._listening.denoises,
         )
-
-    def _follow_playout(self, event: ReplyEvent) -> None:
-        """Says when the user's silence begins: once the reply has been heard.
-
-        A client is taken to play from the first sound on without a pause; time is audio received.
-        """
-        now_ms = self._ear.position_ms
-        match event:
-            case ReplyAudio(response_id=name, pcm=pcm) if not self._replies.is_aside(name):
-                samples = len(pcm) // ENGINE_BYTES_PER_SAMPLE
-                start_ms = max(now_ms, self._played_until_ms)
-                heard_ms = samples * 1000 / ENGINE_RATE_HZ / self._config.audio.output.speed
-                self._played_until_ms = start_ms + round(heard_ms)
-            case ReplyDone(response_id=name, status="completed" | "incomplete") if (
-                name == self._replies.last_id
-            ):
-                self._ear.expect_speech(max(0, self._played_until_ms - now_ms))
 
     def _take_fault(self, event: EngineFault) -> None:
         item_id, failure = event.item_id, event.failure
