@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.settings import Settings
+from server.settings import Settings, engine_environment
 from streaming.engine.client import WORKER, EngineClient, Progress
 from streaming.engine.settings import ClientSettings, EngineSettings
 
@@ -37,6 +37,8 @@ def new_engine(
         log_content=settings.log_content,
     )
     client = ClientSettings(
-        start_timeout_s=settings.engine_start_timeout_s, max_deaths=settings.engine_max_deaths
+        start_timeout_s=settings.engine_start_timeout_s,
+        max_deaths=settings.engine_max_deaths,
+        environment=engine_environment(),
     )
     return EngineClient(engine, client, worker=worker, progress=progress)

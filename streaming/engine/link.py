@@ -40,7 +40,7 @@ class EngineLink:
         self._socket.bind(self._endpoint)
         # The worker ends when its stdin does: it cannot outlive the gateway, however that dies.
         self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.PIPE
+            *self._command, stdin=asyncio.subprocess.PIPE, env=self._settings.environment
         )
         self._ended = asyncio.create_task(self._process.wait(), name="engine process")
         self._spawn(self._write(), "engine writer")

@@ -7,7 +7,7 @@ the environment (`server/settings.py` does) nor the checkpoint's own figures (co
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
@@ -89,7 +89,7 @@ class ClientSettings:
 
     `start_timeout_s` bounds loading and warming up; `max_deaths` in a row, without a conversation
     opened in between, are one too many; an engine that answers no ping for `ping_timeout_s` is
-    taken for hung and killed.
+    taken for hung and killed. `environment` is the process's; None leaves it ours.
     """
 
     start_timeout_s: float = 600.0
@@ -98,3 +98,4 @@ class ClientSettings:
     ping_interval_s: float = 10.0
     ping_timeout_s: float = 60.0
     queue_messages: int = 4096
+    environment: Mapping[str, str] | None = None

@@ -1,9 +1,13 @@
 """Settings: flags before environment before defaults, and every bad value named."""
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 
 from server.errors import SettingsError
-from server.settings import ENV_PREFIX, Settings, load_settings
+from server.settings import ENV_PREFIX, Settings, engine_environment, load_settings
 
 
 def test_a_flag_goes_before_the_environment_and_that_before_the_default(monkeypatch):
@@ -54,3 +58,17 @@ def test_a_misspelt_variable_is_not_ignored(monkeypatch):
 
 def test_every_setting_says_what_it_is():
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_the_engines_threads_sleep_while_they_wait_unless_told_otherwise(monkeypatch):
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    assert engine_environment() == {**os.environ, "GOMP_SPINCOUNT": "1000"}
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    assert engine_environment()["GOMP_SPINCOUNT"] == "7"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_engine_process_has_that_environment(tiny_server):
+    environment = Path(f"/proc/{tiny_server.engine_pid()}/environ").read_bytes().split(b"\0")
+    spins = engine_environment()["GOMP_SPINCOUNT"]
+    assert f"GOMP_SPINCOUNT={spins}".encode() in environment
