@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from model.config_reader import as_section, convert, read
 from model.errors import ConfigError
+from model.extras import DictationConfig as DictationConfig
 from model.extras import Extras as Extras
 from model.extras import Modality as Modality
 from model.extras import SamplingConfig as SamplingConfig
@@ -61,6 +62,12 @@ class OmniConfig:
             raise ConfigError(
                 f"talker embedding_size {self.talker.embedding_size} must be the thinker's "
                 f"hidden_size {self.thinker.text.hidden_size}"
+            )
+        dictation, vocabulary = self.omnilive.dictation, self.thinker.text.vocab_size
+        if dictation is not None and not 0 <= dictation.blank_token_id < vocabulary:
+            raise ConfigError(
+                f"dictation's blank_token_id {dictation.blank_token_id} is outside the vocabulary "
+                f"of {vocabulary}"
             )
 
     @classmethod

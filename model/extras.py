@@ -97,6 +97,29 @@ class ThinkerSource:
     hidden_scale: float = 1.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class DictationConfig:
+    """An ear that writes token embeddings, to be read as words (`model.dictation`).
+
+    Attributes:
+        blank_token_id: whose embedding it writes where no token ends.
+        sharpness: how fast a token's log-probability falls with the half squared distance of a
+            vector to its embedding.
+        language_weight: of the Thinker's log-probability of the words beside the ear's.
+        beam_width: how many readings are kept side by side.
+    """
+
+    blank_token_id: int
+    sharpness: float = 2.5
+    language_weight: float = 0.6
+    beam_width: int = 16
+
+    def __post_init__(self) -> None:
+        require_positive(sharpness=self.sharpness, beam_width=self.beam_width)
+        if self.language_weight < 0:
+            raise ConfigError(f"language_weight must be at least 0, got {self.language_weight}")
+
+
 # The persona with which the published Talker was trained; the reference warns of odd speech
 # without it.
 PUBLISHED_SYSTEM_PROMPT = (
@@ -125,11 +148,17 @@ class Extras:
     transcribe_prompt: str | None = (
         "Transcribe the English audio into text without any punctuation marks."
     )
+    # What was said stands in the conversation as words; None is as the encoder's vectors.
+    dictation: DictationConfig | None = None
     thinker_source: ThinkerSource | None = None
 
     def __post_init__(self) -> None:
         if self.talker_spelling_letters is not None:
             require_positive(talker_spelling_letters=self.talker_spelling_letters)
+        if self.dictation is not None and self.inputs != ("text", "audio"):
+            raise ConfigError(
+                f"dictation is for checkpoints of text and audio, this one takes {self.inputs}"
+            )
 
     @classmethod
     def from_dict(cls, data: object) -> Self:
@@ -141,6 +170,7 @@ class Extras:
             "chunks": ChunkPolicy,
             "thinker_sampling": SamplingConfig,
             "talker_sampling": SamplingConfig,
+            "dictation": DictationConfig,
             "thinker_source": ThinkerSource,
         }
         given: dict[str, object] = {

@@ -7,6 +7,7 @@ and the engine do.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from model.config import OmniConfig
+from model.dictation import Dictation
 from model.errors import CheckpointError, ConfigError, InputError
 from model.gguf_weights import DELTA_PREFIX, thinker_decoder
 from model.layers import round_for_steps
@@ -77,6 +79,17 @@ class OmniModel:
     speakers: Mapping[str, Speaker]
     device: torch.device
     dtype: torch.dtype
+
+    @cached_property
+    def dictation(self) -> Dictation | None:
+        """Writes down what is said, if that is how this checkpoint hears."""
+        config = self.config.omnilive.dictation
+        return None if config is None else Dictation(self.thinker, self.tokenizer, config)
+
+    @property
+    def transcribes(self) -> bool:
+        """Whether it can be asked what was said."""
+        return self.config.omnilive.transcribe_prompt is not None or self.dictation is not None
 
     @property
     def text_end_ids(self) -> frozenset[int]:

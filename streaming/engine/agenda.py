@@ -5,6 +5,7 @@ Knows what each conversation waits for. Does not choose (`scheduler.py` does) an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 from streaming.engine.clock import Clock
@@ -54,7 +55,8 @@ class Agenda:
             elif conversation.reply is not None and self._may_go_on(conversation):
                 yield from self._of_reply(name, conversation.reply)
             if self._transcriber.waits(conversation):
-                yield Work(conversation_id=name, stage=Stage.TRANSCRIBE, deadline_s=NEVER_S)
+                due_s = -math.inf if self._transcriber.costs_nothing else NEVER_S
+                yield Work(conversation_id=name, stage=Stage.TRANSCRIBE, deadline_s=due_s)
 
     def _prompt_due_s(self, conversation: Conversation) -> float:
         reply = conversation.reply

@@ -80,11 +80,13 @@ class Commands:
         self._conversations = conversations
         self._memory = ground.memory
         self._template = ground.template
+        self._sounds = ground.sounds
         self._emit = ground.emit
         self._clock = ground.clock
         self._preempted = ground.preempted
         self._voices = tuple(ground.model.speakers)
         self._extras = ground.model.config.omnilive
+        self._transcribes = ground.model.transcribes
         self._listener = listener
         self._replies = replies
         self._scheduler = scheduler
@@ -238,7 +240,8 @@ class Commands:
         self._hurry(conversation, BLOCK_TARGET_S)
         match command:
             case UserAudioStart(item_id=item_id):
-                item = Item(item_id, "user", self._template.spoken_open, complete=False)
+                opening = [self._template.user_open, *self._sounds.opening(behind_text=False)]
+                item = Item(item_id, "user", opening, complete=False)
                 self._cut(conversation, conversation.timeline.insert(item))
                 self._listener.start(conversation, item)
             case UserAudio(item_id=item_id, pcm=pcm):
@@ -339,7 +342,7 @@ class Commands:
         raise ItemStateError(f"response {command.response_id!r} is not under way")
 
     def _transcribe(self, conversation: Conversation, command: Transcribe) -> None:
-        if self._extras.transcribe_prompt is None:
+        if not self._transcribes:
             raise RefusedError("this checkpoint has no prompt for transcripts")
         if len(conversation.transcribe) >= MAX_TRANSCRIPTS:
             raise RefusedError(f"{MAX_TRANSCRIPTS} transcripts are waiting")

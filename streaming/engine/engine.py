@@ -46,6 +46,7 @@ from streaming.engine.scheduler import (
     Stage,
 )
 from streaming.engine.settings import EngineSettings
+from streaming.engine.sounds import sounds_of
 from streaming.engine.speaking import Speaker
 from streaming.engine.template import Template
 from streaming.engine.transcribing import Transcriber
@@ -78,10 +79,12 @@ class Engine:
         # A Talker that asks for text says one code more for each of its tokens: room for as many.
         max_codes = 2 * int(settings.max_speech_s * model.config.token2wav.codes_per_second)
         self._memory = _memory(model, settings, max_codes)
+        template = Template(model)
         ground = Ground(
             model=model,
             memory=self._memory,
-            template=Template(model),
+            template=template,
+            sounds=sounds_of(template, model.dictation),
             emit=self.outbox.append,
             clock=clock,
             preempted=self._meter.preempted,
@@ -144,7 +147,7 @@ class Engine:
             context_tokens=self._memory.capacity_tokens,
             output_sample_rate_hz=self._model.config.token2wav.sample_rate_hz,
             instructions=self._model.config.omnilive.system_prompt,
-            transcribes=self._model.config.omnilive.transcribe_prompt is not None,
+            transcribes=self._model.transcribes,
             audio_tokens_per_s=audio_tokens(block) / (block * HOP_SAMPLES / SAMPLE_RATE_HZ),
         )
 

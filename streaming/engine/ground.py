@@ -12,6 +12,7 @@ from model.omni import OmniModel
 from streaming.engine.clock import Clock
 from streaming.engine.memory import Memory
 from streaming.engine.messages import Event, PreemptionReason
+from streaming.engine.sounds import Sounds
 from streaming.engine.template import Template
 
 
@@ -23,6 +24,7 @@ class Ground:
         model: the networks of the checkpoint.
         memory: the caches of all conversations.
         template: words and vectors as pieces of a prompt.
+        sounds: sounds as pieces of a prompt.
         emit: takes what is to be told to the gateway.
         clock: seconds; deadlines and marks are on it.
         preempted: hears of each thing that had begun and is put aside or thrown away.
@@ -31,6 +33,7 @@ class Ground:
     model: OmniModel
     memory: Memory
     template: Template
+    sounds: Sounds
     emit: Callable[[Event], None]
     clock: Clock
     preempted: Callable[[PreemptionReason], None]

@@ -29,9 +29,6 @@ from streaming.engine.seeing import Eyes, Glimpse
 from streaming.engine.timeline import Item
 from streaming.errors import BadPartError, ItemStateError, RefusedError
 
-# Blocks of one item in one pass: a long recording must not hold up those who are playing.
-BLOCKS_A_PASS = 4
-
 
 class Listener:
     """Takes samples and frames of many items, and encodes them.
@@ -47,10 +44,11 @@ class Listener:
         self._log_mel = LogMel(audio.num_mel_bins, audio.block_frames)
         self._block_tokens = audio_tokens(audio.block_frames)
         self._template = ground.template
+        self._sounds = ground.sounds
         self._memory = ground.memory
         self._preempted = ground.preempted
         self._eyes = Eyes(ground)
-        self._parts = Parts(ground.template, self._log_mel, self._eyes)
+        self._parts = Parts(ground.template, ground.sounds, self._log_mel, self._eyes)
 
     # What comes in.
 
@@ -190,7 +188,7 @@ class Listener:
     def _next_blocks(self, hearing: Hearing) -> list[Tensor]:
         if hearing.blocks:
             # Between two blocks of a video's sound there are pictures.
-            most = BLOCKS_A_PASS if hearing.sight is None else 1
+            most = self._sounds.blocks_a_pass if hearing.sight is None else 1
             return list(hearing.blocks)[:most]
         if hearing.phase is Phase.PAUSED:
             return self._log_mel.peek(hearing.mel)
@@ -223,8 +221,9 @@ class Listener:
         glimpses: list[Glimpse],
     ) -> None:
         if hearing.blocks:
-            pieces = [self._sound(hearing, vectors) for vectors in encoded if len(vectors)]
-            self._extend(conversation, hearing, pieces)
+            for vectors in encoded:
+                if len(vectors):
+                    self._extend(conversation, hearing, self._sound(hearing, vectors))
             for _ in encoded:
                 hearing.blocks.popleft()
             hearing.heard += len(encoded)
@@ -240,9 +239,11 @@ class Listener:
         else:
             self._go_on(conversation, hearing)
 
-    def _sound(self, hearing: Hearing, vectors: Tensor) -> Piece:
+    def _sound(self, hearing: Hearing, vectors: Tensor) -> list[Piece]:
         sight = hearing.sight
-        return self._template.audio(vectors) if sight is None else sight.pieces.sound(vectors)
+        if sight is None:
+            return self._sounds.block(hearing, vectors)
+        return [sight.pieces.sound(vectors)]
 
     def _guess(
         self, hearing: Hearing, encoded: list[Tensor], glimpses: list[Glimpse]
@@ -250,8 +251,7 @@ class Listener:
         """The end of the sound and of its video, as if nothing more came."""
         if hearing.sight is not None:
             return hearing.sight.end(hearing.heard, encoded, glimpses)
-        pieces = [self._template.audio(vectors) for vectors in encoded if len(vectors)]
-        return [*pieces, self._template.audio_close]
+        return self._sounds.guess(hearing, [vectors for vectors in encoded if len(vectors)])
 
     def _go_on(self, conversation: Conversation, hearing: Hearing) -> None:
         """Closes what is open, and opens what follows or ends the item."""

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from torch import Tensor
 
+from model.dictation import Heard
 from model.mel import LogMelState
 from streaming.engine.messages import MediaPart, TextPart
 from streaming.engine.seeing import Sight
@@ -45,6 +46,8 @@ class Hearing:
         mel: samples that are no block yet.
         blocks: [bins, frames] blocks that were not encoded yet.
         heard: how many blocks of this sound were.
+        words: what they said, where words are kept instead of vectors.
+        said: the sentences of the item's sounds before this one, there.
         phase: whether more is to come.
         guessed: the part block is in the timeline, as if nothing more came.
         sight: the image or video that is open in the timeline.
@@ -58,6 +61,8 @@ class Hearing:
     mel: LogMelState
     blocks: deque[Tensor] = field(default_factory=deque)
     heard: int = 0
+    words: Heard = Heard()
+    said: tuple[str, ...] = ()
     phase: Phase = Phase.SPEAKING
     guessed: bool = False
     sight: Sight | None = None

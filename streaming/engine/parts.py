@@ -15,6 +15,7 @@ from streaming.engine.incoming import Hearing, Live
 from streaming.engine.messages import AudioPart, ImagePart, MediaPart, TextPart, VideoPart
 from streaming.engine.pieces import Piece
 from streaming.engine.seeing import Eyes
+from streaming.engine.sounds import Sounds
 from streaming.engine.template import Template
 from streaming.errors import BadPartError
 
@@ -24,12 +25,14 @@ class Parts:
 
     Args:
         template: of the checkpoint.
+        sounds: the form in which sounds are kept.
         log_mel: takes sound in.
         eyes: take pictures in.
     """
 
-    def __init__(self, template: Template, log_mel: LogMel, eyes: Eyes) -> None:
+    def __init__(self, template: Template, sounds: Sounds, log_mel: LogMel, eyes: Eyes) -> None:
         self._template = template
+        self._sounds = sounds
         self._log_mel = log_mel
         self._eyes = eyes
 
@@ -43,8 +46,8 @@ class Parts:
     def follow(self, hearing: Hearing) -> list[Piece]:
         """Returns what closes the media that is open, and what follows it; see `next`."""
         sight = hearing.sight
-        closing = self._template.audio_close if sight is None else sight.pieces.closing()
-        return [closing, *self.next(hearing)]
+        closing = self._sounds.closing(hearing) if sight is None else [sight.pieces.closing()]
+        return [*closing, *self.next(hearing)]
 
     def next(self, hearing: Hearing) -> list[Piece]:
         """Returns the pieces up to the next media, which it opens, or up to the item's end."""
@@ -55,7 +58,7 @@ class Parts:
             if isinstance(part, TextPart):
                 pieces.append(self._template.text(part.text))
             elif not (isinstance(part, AudioPart) and not part.pcm):
-                return [*pieces, self._open(hearing, part)]
+                return [*pieces, *self._open(hearing, part, behind_text=bool(pieces))]
         hearing.ended = True
         return [*pieces, self._template.user_close]
 
@@ -71,7 +74,9 @@ class Parts:
         """The sound that is open has no more samples."""
         hearing.blocks.extend(self._log_mel.flush(hearing.mel))
 
-    def _open(self, hearing: Hearing, part: MediaPart | Live) -> Piece:
+    def _open(
+        self, hearing: Hearing, part: MediaPart | Live, *, behind_text: bool
+    ) -> list[Piece]:
         """Takes a part in, and returns what opens it."""
         match part:
             case Live():
@@ -89,7 +94,9 @@ class Parts:
                 if sound:
                     self._take_sound(hearing, sound)
         opened = hearing.sight
-        return self._template.audio_open if opened is None else opened.pieces.opening()
+        if opened is None:
+            return self._sounds.opening(behind_text=behind_text)
+        return [opened.pieces.opening()]
 
     def _take_sound(self, hearing: Hearing, pcm: bytes) -> None:
         hearing.mel, hearing.heard = self._log_mel.init_state(), 0

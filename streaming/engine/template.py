@@ -33,11 +33,6 @@ class Template:
         self.answer_open = Piece(tuple(chat.assistant_open()))
         self.answer_close = Piece(tuple(chat.assistant_close()))
 
-    @property
-    def spoken_open(self) -> list[Piece]:
-        """What comes before the sound of a spoken message."""
-        return [self.user_open, self.audio_open]
-
     def system(self, instructions: str, tools: Sequence[str] = ()) -> Piece:
         """A whole system message; without instructions and tools there is none."""
         text = system_text(instructions, tools)

@@ -21,7 +21,8 @@ FRONT = "root"
 class Item:
     """One message of the conversation; `speculative` pieces at its end may be taken back.
 
-    A `forgotten` one was dropped from the prompt to make room, and only keeps its place.
+    A `forgotten` one was dropped from the prompt to make room, and only keeps its place. What was
+    `said` in it is known here only where its sounds stand in the prompt as words, a sentence each.
     """
 
     item_id: str
@@ -30,13 +31,14 @@ class Item:
     speculative: int = 0
     complete: bool = True
     forgotten: bool = False
+    said: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return sum(map(len, self.pieces))
 
     def copy(self, item_id: str | None = None) -> Item:
         """Returns a complete item with the same pieces, which never change."""
-        return Item(item_id or self.item_id, self.role, list(self.pieces))
+        return Item(item_id or self.item_id, self.role, list(self.pieces), said=self.said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

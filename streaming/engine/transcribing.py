@@ -1,7 +1,8 @@
 """The side pass that asks the Thinker what it heard.
 
-Knows one transcript at a time, in the scratch slot of the Thinker's cache, a few positions a pass.
-Does not know deadlines: the loop runs it when nobody waits for anything else.
+Knows one transcript at a time, in the scratch slot of the Thinker's cache, a few positions a pass;
+and that where sounds stand in the prompt as words, these are the transcript. Does not know
+deadlines: the loop runs a pass when nobody waits for anything else.
 """
 
 from __future__ import annotations
@@ -42,7 +43,11 @@ class Transcript:
 
 
 class Transcriber:
-    """Writes transcripts greedily, one pass of the Thinker a step."""
+    """Writes transcripts greedily, one pass of the Thinker a step.
+
+    Attributes:
+        costs_nothing: the words are known already, and a step only tells them.
+    """
 
     def __init__(self, ground: Ground, reader: Reader) -> None:
         self._model = ground.model
@@ -50,6 +55,7 @@ class Transcriber:
         self._template = ground.template
         self._emit = ground.emit
         self._reader = reader
+        self.costs_nothing = ground.model.dictation is not None
         self._running: Transcript | None = None
 
     @property
@@ -75,6 +81,8 @@ class Transcriber:
     def step(self, conversation: Conversation) -> Answer | None:
         """Runs one pass; returns the answer when there is one."""
         try:
+            if self.costs_nothing:
+                return self._told(conversation)
             if self._running is None:
                 self._running = self._begin(conversation)
             text = self._advance(self._running)
@@ -94,6 +102,22 @@ class Transcriber:
         return InputTranscript(
             conversation_id=conversation.conversation_id, item_id=item_id, text=text
         )
+
+    def _told(self, conversation: Conversation) -> InputTranscript:
+        """What stands in the prompt of the first item that was asked for.
+
+        Raises:
+            ConversationError: The item is gone or holds no sound.
+        """
+        item = conversation.timeline.item(conversation.transcribe[0].item_id)
+        if not item.said:
+            raise RefusedError(f"item {item.item_id!r} holds no sound")
+        text = " ".join(filter(None, item.said))
+        name = conversation.conversation_id
+        if text:
+            self._emit(InputTranscriptDelta(conversation_id=name, item_id=item.item_id, text=text))
+        self._drop(conversation)
+        return InputTranscript(conversation_id=name, item_id=item.item_id, text=text)
 
     def _drop(self, conversation: Conversation) -> None:
         self._running = None
@@ -136,7 +160,8 @@ class Transcriber:
         assert prompt is not None, "a transcript without a prompt"
         return [
             self._template.system(prompt),
-            *self._template.spoken_open,
+            self._template.user_open,
+            self._template.audio_open,
             *sound,
             self._template.audio_close,
             self._template.user_close,

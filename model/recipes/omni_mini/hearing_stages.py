@@ -44,7 +44,6 @@ from model.recipes.omni_mini.stages import Work
 from model.recipes.omni_mini.thinker_base import base_thinker, base_tokenizer
 from model.recipes.omni_mini.training import published
 
-BLANK_TEXT = " "  # its embedding is what the ear writes where no token ends
 REPLY_TOKENS = 24
 # Position, convolution and the lowest layers keep what stage A gave them: a third less work.
 FROZEN = ("tower.conv", "tower.layers.0.", "tower.layers.1.")
@@ -154,7 +153,7 @@ def lessons_of(
     speller = Speller(chat.tokenizer, questions)
     spelled = {question: speller.spell(question).ids for question in questions}
     confusable = torch.tensor(sorted({token for tokens in spelled.values() for token in tokens}))
-    blank = chat.embed(BLANK_TEXT)[0].float()
+    blank = chat.table[ids.BLANK].float()
     table = chat.table.float()
 
     def lesson(rng: np.random.Generator) -> Lesson:
@@ -227,7 +226,7 @@ def _hearing_ear(utterances: Sequence[Utterance]) -> HearingEar:
     tokenizer = base_tokenizer()
     speller = Speller(tokenizer, sorted({utterance.text for utterance in utterances}))
     known = sorted({i for utterance in utterances for i in speller.spell(utterance.text).ids})
-    blank = tokenizer.encode(BLANK_TEXT, add_special_tokens=False).ids[0]
+    blank = ids.BLANK
     table = base_thinker().model.embed_tokens.weight.detach()
     return HearingEar(TokenTargets(table, blank, known), speller)
 

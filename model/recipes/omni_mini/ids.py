@@ -17,6 +17,9 @@ TALKER_TEXT_PAD = 12
 IM_START = 1
 IM_END = 2
 
+# A space by itself: the ear writes its embedding where no token ends.
+BLANK = 216
+
 SPECIAL_TOKENS: dict[str, int] = {
     "<|audio_bos|>": AUDIO_BOS,
     "<|AUDIO|>": AUDIO,

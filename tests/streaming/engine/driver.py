@@ -204,7 +204,8 @@ class Offline:
 
     def spoken(self, pcm: bytes) -> list[Piece | bytes]:
         return [
-            *self.template.spoken_open,
+            self.template.user_open,
+            self.template.audio_open,
             pcm,
             self.template.audio_close,
             self.template.user_close,

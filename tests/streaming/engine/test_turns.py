@@ -229,7 +229,7 @@ def test_while_the_user_speaks_whole_blocks_are_in_the_cache(model: OmniModel) -
     driver.settle(TALK.start("q"), TALK.audio("q", speech(4.5)))
     template = Offline(model).template
     opening = len(template.system(model.config.omnilive.system_prompt)) + sum(
-        map(len, template.spoken_open)
+        map(len, (template.user_open, template.audio_open))
     )
     slot = driver.engine._conversations["c"].slot
     assert driver.engine._memory.length(slot) == opening + 100

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from model.omni import load_checkpoint
+from model.omni import OmniModel, load_checkpoint
 from model.recipes.omni_mini.evaluate import recordings, speech_in, speech_out
 from model.recipes.omni_mini.evaluate.people import recordings_by_people
 from model.recipes.omni_mini.questions import split_questions
@@ -24,6 +24,9 @@ app = typer.Typer(
 ModelOption = Annotated[str | None, typer.Option("--model", help="checkpoint; none: omni-mini")]
 JsonOption = Annotated[bool, typer.Option("--json", help="end with one JSON object")]
 CountOption = Annotated[int | None, typer.Option(help="only so many questions")]
+VectorsOption = Annotated[
+    bool, typer.Option("--vectors", help="read sounds as vectors instead of taking dictation")
+]
 CacheOption = Annotated[Path, typer.Option(help="where the recogniser's weights are joined")]
 DEFAULT_CACHE = Path("runs/omni_mini")
 
@@ -63,10 +66,14 @@ def measure_speech_out(
 
 @app.command("speech-in")
 def measure_speech_in(
-    *, model: ModelOption = None, count: CountOption = None, as_json: JsonOption = False
+    *,
+    model: ModelOption = None,
+    count: CountOption = None,
+    vectors: VectorsOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Share of spoken questions answered with the key word of the typed one's answer."""
-    checkpoint = load_checkpoint(model)
+    checkpoint = _loaded(model, vectors=vectors)
     entries = speech_in.ask_aloud(
         checkpoint,
         recordings.held_out()[:count],
@@ -95,11 +102,12 @@ def measure_human(
     *,
     model: ModelOption = None,
     most_s: Annotated[float, typer.Option(help="seconds of each recording")] = 10.0,
+    vectors: VectorsOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """What the checkpoint hears in readings by people, and what it answers."""
     paths = recordings_by_people()
-    rows = speech_in.hear_recordings(load_checkpoint(model), paths, most_s=most_s)
+    rows = speech_in.hear_recordings(_loaded(model, vectors=vectors), paths, most_s=most_s)
     for name, transcript, answer in rows:
         typer.echo(f"{name}\n  heard  {transcript}\n  answer {answer}")
     result = {"name": "human", "unit": "transcript", "runs": len(rows), "rows": rows}
@@ -112,6 +120,11 @@ def measure_all(*, model: ModelOption = None, as_json: JsonOption = False) -> No
     measure_speech_out(model=model, as_json=as_json)
     measure_speech_in(model=model, as_json=as_json)
     measure_human(model=model, as_json=as_json)
+
+
+def _loaded(model: str | None, *, vectors: bool) -> OmniModel:
+    checkpoint = load_checkpoint(model)
+    return speech_in.by_vectors(checkpoint) if vectors else checkpoint
 
 
 def _finish(result: dict[str, object], *, as_json: bool) -> None:

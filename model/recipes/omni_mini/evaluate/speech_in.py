@@ -5,7 +5,7 @@ the key word of the answer to the same question typed. Does not know whether eit
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import soxr
 import torch
 
 from model.generate import write
+from model.mel import LogMel
 from model.omni import OmniModel
 from model.prompt import Audio, Message, Part, PromptBuilder, Text
 from model.recipes.omni_mini.evaluate.key_word import agrees, key_word
@@ -38,15 +39,22 @@ class Listener:
     """Asks one checkpoint the same thing typed and spoken."""
 
     def __init__(self, model: OmniModel) -> None:
+        audio = model.config.thinker.audio
         self._model = model
         self._builder = PromptBuilder(model.config, model.tokenizer, as_streamed=True)
+        self._log_mel = LogMel(audio.num_mel_bins, audio.block_frames)
 
     def answer(self, part: Part) -> str:
         """Returns the answer to one user message."""
+        if isinstance(part, Audio) and self._model.dictation is not None:
+            part = Text(text=self.transcribe(part.samples))
         return self._write([Message(role="user", parts=[part])])
 
+    @torch.inference_mode()
     def transcribe(self, samples: torch.Tensor) -> str:
         """Returns what the model says it heard in `[S]` float32 16 kHz samples."""
+        if self._model.dictation is not None:
+            return self._model.dictation.write(self._log_mel, samples)
         prompt = self._model.config.omnilive.transcribe_prompt or ""
         system = Message(role="system", parts=[Text(text=prompt)])
         return self._write([system, Message(role="user", parts=[Audio(samples=samples)])])
@@ -55,6 +63,12 @@ class Listener:
         prompt = self._builder.build(messages)
         written = write(self._model, prompt, max_tokens=REPLY_TOKENS)
         return " ".join(self._model.tokenizer.decode(written.text_ids).split())
+
+
+def by_vectors(model: OmniModel) -> OmniModel:
+    """The same checkpoint, reading the vectors of sounds where it takes dictation otherwise."""
+    extras = replace(model.config.omnilive, dictation=None)
+    return replace(model, config=replace(model.config, omnilive=extras))
 
 
 def ask_aloud(
