@@ -78,9 +78,7 @@ def read_on(
     return beam
 
 
-def _read_frame(
-    beam: Beam, heard: dict[int, float], again: dict[int, float], blank: float
-) -> Beam:
+def _read_frame(beam: Beam, heard: dict[int, float], again: dict[int, float], blank: float) -> Beam:
     """One frame: every reading stays as it is or takes one of `heard`; all of them, sorted."""
     sums: dict[tuple[int, ...], list[float]] = defaultdict(lambda: [_NEVER, _NEVER])
     for reading in beam:

@@ -48,8 +48,11 @@ class Heard:
         beam: what may follow them.
     """
 
-    settled: str = ""
-    beam: Beam = NO_FRAMES
+    settled: str
+    beam: Beam
+
+
+SILENCE = Heard("", NO_FRAMES)
 
 
 class Dictation:
@@ -105,7 +108,7 @@ class Dictation:
 
     def write(self, log_mel: LogMel, samples: Tensor) -> str:
         """The offline form: 16 kHz samples [n] -> the sentence."""
-        heard = Heard()
+        heard = SILENCE
         tower = self._thinker.audio_tower
         for block in log_mel.running(samples).split(log_mel.block_frames, dim=1):
             (vectors,) = tower.encode_blocks([block.to(self._table.device)])

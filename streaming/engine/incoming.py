@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from torch import Tensor
 
-from model.dictation import Heard
+from model.dictation import SILENCE, Heard
 from model.mel import LogMelState
 from streaming.engine.messages import MediaPart, TextPart
 from streaming.engine.seeing import Sight
@@ -61,7 +61,7 @@ class Hearing:
     mel: LogMelState
     blocks: deque[Tensor] = field(default_factory=deque)
     heard: int = 0
-    words: Heard = Heard()
+    words: Heard = SILENCE
     said: tuple[str, ...] = ()
     phase: Phase = Phase.SPEAKING
     guessed: bool = False

@@ -74,9 +74,7 @@ class Parts:
         """The sound that is open has no more samples."""
         hearing.blocks.extend(self._log_mel.flush(hearing.mel))
 
-    def _open(
-        self, hearing: Hearing, part: MediaPart | Live, *, behind_text: bool
-    ) -> list[Piece]:
+    def _open(self, hearing: Hearing, part: MediaPart | Live, *, behind_text: bool) -> list[Piece]:
         """Takes a part in, and returns what opens it."""
         match part:
             case Live():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from model.dictation import Dictation, Heard
+from model.dictation import SILENCE, Dictation
 from streaming.engine.pieces import Piece
 from streaming.engine.template import Template
 
@@ -102,7 +102,7 @@ class Words:
         """See `Sounds`."""
         pieces = self.guess(hearing, [])
         hearing.said = hearing.item.said
-        hearing.words = Heard()
+        hearing.words = SILENCE
         return [*pieces, self._template.text("\n")] if hearing.rest else pieces
 
     def _written(self, text: str, before: str) -> list[Piece]:

@@ -26,7 +26,9 @@ def by_every_path(log_probs: Tensor) -> dict[tuple[int, ...], float]:
     frames, classes = log_probs.shape
     for path in itertools.product(range(classes), repeat=frames):
         reading = tuple(token for token, _ in itertools.groupby(path) if token != BLANK)
-        found[reading] += math.exp(sum(float(row[i]) for row, i in zip(log_probs, path)))
+        found[reading] += math.exp(
+            sum(float(row[i]) for row, i in zip(log_probs, path, strict=True))
+        )
     return found
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from model.audio_encoder import audio_tokens
 from model.chat import Chat
 from model.config import ConfigError, DictationConfig, OmniConfig
-from model.dictation import Dictation, Heard
+from model.dictation import SILENCE, Dictation
 from model.mel import LogMel
 from model.thinker import Thinker
 from model.tokenizer import Tokenizer
@@ -42,7 +42,7 @@ def spelt(thinker: Thinker, words: str, blanks: int = 1) -> Tensor:
 
 
 def written(made: Dictation, thinker: Thinker, vectors: Tensor) -> str:
-    heard = Heard()
+    heard = SILENCE
     for block in vectors.split(audio_tokens(thinker.config.audio.block_frames)):
         heard = made.listen(heard, block)
     return made.finish(heard)
@@ -59,7 +59,7 @@ def test_what_is_spelt_out_is_a_sentence(thinker: Thinker, words: str) -> None:
 @torch.no_grad()
 def test_nothing_said_is_no_sentence(thinker: Thinker) -> None:
     made = dictation(thinker)
-    assert made.finish(Heard()) == ""
+    assert made.finish(SILENCE) == ""
     assert written(made, thinker, spelt(thinker, "", blanks=120)) == ""
 
 
@@ -99,7 +99,7 @@ def test_the_settled_beginning_stays(thinker: Thinker, seed: int, frames: int) -
     ids = torch.randint(32, 390, (frames,), generator=random)
     ids[torch.rand(frames, generator=random) < 0.6] = BLANK
     block = audio_tokens(thinker.config.audio.block_frames)
-    heard, before = Heard(), ""
+    heard, before = SILENCE, ""
     for vectors in thinker.embed(ids).split(block):
         heard = made.listen(heard, vectors)
         assert heard.settled.startswith(before)

@@ -117,9 +117,7 @@ def test_a_copied_item_can_be_asked_for_what_was_said(dictating: OmniModel) -> N
     driver, pcm, other = opened(dictating), speech(1.5), Talk("other")
     driver.settle(*TALK.spoken("q", pcm), other.open())
     driver.settle(
-        m.CopyItem(
-            conversation_id="other", item_id="again", source_id="c", source_item_id="q"
-        ),
+        m.CopyItem(conversation_id="other", item_id="again", source_id="c", source_item_id="q"),
         other.transcribe("again"),
     )
     assert driver.of(m.InputTranscript)[0].text == sentence(dictating, pcm)
