@@ -9,8 +9,8 @@ last words do.
 Knows vectors, readings and words. Does not know samples but in `Dictation.write`, the offline form;
 nor conversations.
 
-Source: N-best rescoring with a language model, as in Chan et al., "Listen, Attend and Spell", 2016,
-section 3.3; the settled beginning is ours.
+Source: rescoring of a beam with a language model, as in Chan et al., "Listen, Attend and Spell",
+2016; the settled beginning is ours.
 """
 
 import re
