@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pylibsrtp
 from aiortc import MediaStreamTrack
+from aiortc.codecs.h264 import H264Encoder
 from aiortc.rtp import HeaderExtensionsMap, RtpPacket
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -139,6 +140,23 @@ async def test_real_pictures_come_through_after_any_garbage():
         await attacker.peer.until("input_audio_buffer.committed")
         shown = rig.engine.of(engine.UserFrame) + rig.engine.of(engine.UserVideo)
         assert shown
+
+
+async def test_h264_is_seen_too():
+    async with calling(inputs=SEES) as rig:
+        attacker = await attacking(rig)
+        units = H264Encoder._split_bitstream(coded("libx264", 160, 128, profile="Baseline"))
+        payloads = H264Encoder._packetize(units)
+        for _ in range(30):
+            for number, payload in enumerate(payloads):  # of one moment
+                await attacker.send("h264", payload, later=0 if number else 3000)
+            await asyncio.sleep(0.05)
+        assert [e["type"] for e in await attacker.lives()] == ["session.updated"]
+        attacker.peer.voice.say(question())
+        await attacker.peer.until("input_audio_buffer.committed")
+        frames = [shown.frame for shown in rig.engine.of(engine.UserFrame)]
+        frames += [f for shown in rig.engine.of(engine.UserVideo) for f in shown.video.frames]
+        assert {(frame.rows, frame.columns) for frame in frames} == {(128, 160)}
 
 
 async def test_a_picture_that_claims_to_be_huge_is_never_made_room_for():
