@@ -88,6 +88,8 @@ async def running_server(
             # What is here now stays: no collection need look at it again while somebody talks.
             gc.collect()
             gc.freeze()
+            # Python looks at everything when a quarter has been added to what there was last time.
+            gc.collect()
             yield Running(
                 address=address_of(listener),
                 metrics_address=address_of(metrics_listener or listener),

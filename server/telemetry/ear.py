@@ -5,6 +5,7 @@ Knows the ear's port and which of its words matter to a clock. Does not know wha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from server.telemetry.arrivals import Arrivals
@@ -27,6 +28,9 @@ class Hearing(Protocol):
     def speech_committed(self, end_s: float) -> None:
         """The client has ended a turn."""
 
+    def at_end(self, action: Callable[[], None]) -> None:
+        """Has something done when the session is over."""
+
 
 class WatchedEar:
     """Implements `streaming.protocol.ports.EarPort` with another one."""
@@ -36,6 +40,7 @@ class WatchedEar:
         self._hearing = hearing
         self._arrivals = Arrivals()
         self._speech_start_ms = 0
+        hearing.at_end(self._forget_detection)
 
     @property
     def position_ms(self) -> int:
@@ -80,6 +85,11 @@ class WatchedEar:
     def convert(self, audio: bytes, audio_format: AudioFormat) -> bytes:
         """Passes it on."""
         return self._ear.convert(audio, audio_format)
+
+    def _forget_detection(self) -> None:
+        # Megabytes outside of Python's memory, which would else wait for the session's cycles to be
+        # collected: once in hundreds of sessions.
+        self._ear.set_turn_detection(None)
 
     def _moment_s(self, position_ms: int) -> float:
         moment_s = self._arrivals.moment_s(position_ms)

@@ -76,6 +76,7 @@ class ConversationWatch:
         self._last_sound_s: float | None = None
         self._silencing: BargeIn | None = None  # until the loudspeaker's next silence
         self._bytes_per_s: dict[str, int] = {}
+        self._at_end: list[Callable[[], None]] = []
 
     # --- the session ------------------------------------------------------------------------------
 
@@ -90,8 +91,14 @@ class ConversationWatch:
         """Says why the session is about to be over: the code of an error, or a word for none."""
         self._end_reason = reason
 
+    def at_end(self, action: Callable[[], None]) -> None:
+        """Has something done when the session is over, also one that the engine never took."""
+        self._at_end.append(action)
+
     def closed(self) -> None:
         """The session is over; what was under way is given up."""
+        while self._at_end:
+            self._at_end.pop()()
         if self._opened_s is None:
             return
         for response_id in list(self._replies):

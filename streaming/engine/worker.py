@@ -75,6 +75,8 @@ class Worker:
         # What is here now stays: no collection need look at it again while somebody talks.
         gc.collect()
         gc.freeze()
+        # Python looks at everything when a quarter has been added to what there was last time.
+        gc.collect()
         give_back_unused()
         return engine
 

@@ -99,6 +99,9 @@ class Heard:
     def speech_committed(self, end_s):
         self.told.append(("committed", round(end_s, 3)))
 
+    def at_end(self, action):
+        self.end = action
+
 
 class LevelActivity(ReadActivity):
     """Loud is speech: survives the wire's 16 bits."""
@@ -118,6 +121,9 @@ def test_an_ear_tells_when_speech_arrived_and_not_when_its_silence_was_over():
         heard.arrived_s = (start + 320) / 16_000
         ear.hear(pcm[start : start + 320].tobytes(), PCM_16K)
     assert heard.told == [("started", 0.32), ("stopped", 0.96, 640)]
+    heard.end()
+    assert ear.position_ms == len(pcm) // 16
+    assert ear._ear._detector is None
 
 
 def test_a_client_that_ends_its_turn_itself_is_told_of_at_that_moment():

@@ -1,6 +1,7 @@
 """Turns over real sockets, from a real engine on a tiny checkpoint, as they are counted."""
 
 import asyncio
+import gc
 from pathlib import Path
 
 import httpx
@@ -9,6 +10,7 @@ import server
 from clients.python.client import open_conversation
 from clients.python.sources import read_recording
 from server.telemetry.names import TTFA_STAGES
+from streaming.turns.voice_activity import SileroVoiceActivity
 from tests.server.telemetry.rig import value
 from tests.server.test_realtime import until
 
@@ -97,6 +99,27 @@ async def test_sessions_and_refusals_are_counted_by_how_they_came(tiny_server):
     assert before.gain("refusals_total", transport="http", reason="model_not_found") == 1
     assert before.gain("sessions_ended_total", transport="websocket", reason="client_left") == 1
     assert before.gain("sessions_active", transport="websocket") == 0
+
+
+async def test_what_hears_is_gone_with_its_session(tiny_server):
+    """Its memory is none that Python counts, so no collection would come for it in time."""
+    gateway = tiny_server.running.gateway
+    gc.collect()
+    before = listeners()
+    gc.disable()
+    try:
+        async with open_conversation(tiny_server.url) as client:
+            await client.configure(audio={"input": {"turn_detection": {"type": "server_vad"}}})
+            assert listeners() > before
+        while gateway.conversations:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert listeners() == before
+    finally:
+        gc.enable()
+
+
+def listeners():
+    return sum(isinstance(thing, SileroVoiceActivity) for thing in gc.get_objects())
 
 
 async def test_the_loops_lag_is_measured(tiny_server):
