@@ -206,6 +206,12 @@ CALLS = {
             queries={"{{reason}}": a_minute("refusals_total", "reason")},
         ),
         Panel(
+            title="Came back to a conversation, a minute",
+            unit="short",
+            stacked=True,
+            queries={"{{outcome}}": a_minute("resumes_total", "outcome")},
+        ),
+        Panel(
             title="Length of a session",
             queries=quantiles("session_duration_seconds", 50, 95),
         ),
