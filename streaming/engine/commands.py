@@ -6,10 +6,8 @@ how a refusal is told. Does not run a network: it only makes work for the loop.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TypeVar
-
-from streaming.engine.conversation import MAX_ASIDES, MAX_DEFERRED, Conversation
+from streaming.engine.conversation import MAX_DEFERRED, Conversation
+from streaming.engine.door import Door
 from streaming.engine.ground import Ground
 from streaming.engine.hearing import Listener
 from streaming.engine.incoming import Hearing, Phase
@@ -18,8 +16,6 @@ from streaming.engine.messages import (
     CancelResponse,
     CloseConversation,
     Command,
-    ConversationOpened,
-    ConversationRefused,
     CopyItem,
     DeleteItem,
     EngineFault,
@@ -45,7 +41,7 @@ from streaming.engine.messages import (
 from streaming.engine.refusals import refusal
 from streaming.engine.replies import Replies
 from streaming.engine.scheduler import Scheduler
-from streaming.engine.timeline import Item, Timeline, Truncation
+from streaming.engine.timeline import Item, Truncation
 from streaming.errors import (
     BadPartError,
     ConversationError,
@@ -53,8 +49,6 @@ from streaming.errors import (
     RefusedError,
     UnknownItemError,
 )
-
-T = TypeVar("T")
 
 # How soon the part block should be in the cache when silence has begun, and a whole block while
 # the user speaks.
@@ -83,13 +77,11 @@ class Commands:
         self._sounds = ground.sounds
         self._emit = ground.emit
         self._clock = ground.clock
-        self._preempted = ground.preempted
-        self._voices = tuple(ground.model.speakers)
         self._extras = ground.model.config.omnilive
         self._transcribes = ground.model.transcribes
         self._listener = listener
         self._replies = replies
-        self._scheduler = scheduler
+        self._door = Door(conversations, ground, scheduler)
 
     def apply(self, command: Command) -> None:
         """Does what a command says; what cannot be done is told to its conversation."""
@@ -97,7 +89,7 @@ class Commands:
             case Ping(nonce=nonce):
                 self._emit(Pong(nonce=nonce))
             case OpenConversation():
-                self._open(command)
+                self._door.open(command)
             case CloseConversation(conversation_id=name):
                 self.close(name)
             case OfConversation(conversation_id=name):
@@ -132,79 +124,6 @@ class Commands:
                 message=message,
                 item_id=item_id,
             )
-        )
-
-    def _open(self, command: OpenConversation) -> None:
-        name = command.conversation_id
-        code = "capacity"
-        try:
-            if name in self._conversations:
-                code = "duplicate"
-                raise RefusedError(f"conversation {name!r} is open already")
-            if command.parent_id is not None and command.parent_id not in self._conversations:
-                code = "unknown_conversation"
-                raise RefusedError(f"conversation {command.parent_id!r} is not open")
-            voice = command.voice or self._parents(command, "voice", self._voices[0])
-            if voice not in self._voices:
-                code = "unknown_voice"
-                raise RefusedError(f"no voice {voice!r}; voices: {', '.join(self._voices)}")
-            self._admit(command)
-            code = "context"
-            self._conversations[name] = self._new(command, voice)
-        except RefusedError as error:
-            self._emit(ConversationRefused(conversation_id=name, code=code, message=str(error)))
-        else:
-            self._emit(ConversationOpened(conversation_id=name))
-
-    def _admit(self, command: OpenConversation) -> None:
-        """Raises RefusedError if there is no slot of its kind left."""
-        asides = sum(c.is_aside for c in self._conversations.values())
-        if command.parent_id is None:
-            self._scheduler.admit(len(self._conversations) - asides)
-        elif asides >= MAX_ASIDES:
-            raise RefusedError(
-                f"{MAX_ASIDES} responses outside their conversation are in progress in this engine "
-                "(max_asides); try later"
-            )
-
-    def _parents(self, command: OpenConversation, name: str, default: T) -> T:
-        """What the parent of a new conversation has, or `default` if there is none."""
-        if command.parent_id is None:
-            return default
-        value: T = getattr(self._conversations[command.parent_id], name)
-        return value
-
-    def _new(self, command: OpenConversation, voice: str) -> Conversation:
-        """Makes a conversation of its own or its parent's instructions, tools and items.
-
-        Raises:
-            RefusedError: They do not fit into the context.
-        """
-        instructions, tools = command.instructions, command.tools
-        if instructions is None:
-            instructions = self._parents(command, "instructions", self._extras.system_prompt)
-        if tools is None:
-            tools = self._parents(command, "tools", ())
-        system = self._template.system(instructions, tools)
-        timeline = Timeline(
-            system,
-            self._template.answer_open,
-            capacity_tokens=self._memory.capacity_tokens,
-            forgot=partial(self._preempted, "context_full"),
-        )
-        if command.copies_items and command.parent_id is not None:
-            for item in self._conversations[command.parent_id].timeline.complete_items():
-                timeline.insert(item)
-        return Conversation(
-            conversation_id=command.conversation_id,
-            slot=self._memory.take(),
-            voice=voice,
-            instructions=instructions,
-            tools=tools,
-            system=system,
-            timeline=timeline,
-            is_aside=command.parent_id is not None,
-            due_s=self._clock() + BLOCK_TARGET_S,
         )
 
     def _apply_to(self, conversation: Conversation, command: OfConversation) -> None:

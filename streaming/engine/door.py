@@ -1,0 +1,119 @@
+"""The engine's door: who gets a conversation, and what it begins with.
+
+Knows slots, voices and what a conversation takes over from another. Does not know what is done in
+one afterwards (`commands.py`).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TypeVar
+
+from streaming.engine.conversation import MAX_ASIDES, Conversation
+from streaming.engine.ground import Ground
+from streaming.engine.messages import ConversationOpened, ConversationRefused, OpenConversation
+from streaming.engine.scheduler import Scheduler
+from streaming.engine.timeline import Timeline
+from streaming.errors import RefusedError
+
+T = TypeVar("T")
+
+# A new conversation has nothing to read but its instructions, which may take until somebody speaks.
+FIRST_TARGET_S = 2.0
+
+
+class Door:
+    """Opens conversations.
+
+    Args:
+        conversations: those that are open, by id; new ones come in.
+        ground: slots, words, the way out and the clock.
+        scheduler: says how many there may be.
+    """
+
+    def __init__(
+        self, conversations: dict[str, Conversation], ground: Ground, scheduler: Scheduler
+    ) -> None:
+        self._conversations = conversations
+        self._memory = ground.memory
+        self._template = ground.template
+        self._emit = ground.emit
+        self._clock = ground.clock
+        self._preempted = ground.preempted
+        self._voices = tuple(ground.model.speakers)
+        self._system_prompt = ground.model.config.omnilive.system_prompt
+        self._scheduler = scheduler
+
+    def open(self, command: OpenConversation) -> None:
+        """Opens a conversation, or refuses it, and says so."""
+        name = command.conversation_id
+        code = "capacity"
+        try:
+            if name in self._conversations:
+                code = "duplicate"
+                raise RefusedError(f"conversation {name!r} is open already")
+            if command.parent_id is not None and command.parent_id not in self._conversations:
+                code = "unknown_conversation"
+                raise RefusedError(f"conversation {command.parent_id!r} is not open")
+            voice = command.voice or self._parents(command, "voice", self._voices[0])
+            if voice not in self._voices:
+                code = "unknown_voice"
+                raise RefusedError(f"no voice {voice!r}; voices: {', '.join(self._voices)}")
+            self._admit(command)
+            code = "context"
+            self._conversations[name] = self._new(command, voice)
+        except RefusedError as error:
+            self._emit(ConversationRefused(conversation_id=name, code=code, message=str(error)))
+        else:
+            self._emit(ConversationOpened(conversation_id=name))
+
+    def _admit(self, command: OpenConversation) -> None:
+        """Raises RefusedError if there is no slot of its kind left."""
+        asides = sum(c.is_aside for c in self._conversations.values())
+        if command.parent_id is None:
+            self._scheduler.admit(len(self._conversations) - asides)
+        elif asides >= MAX_ASIDES:
+            raise RefusedError(
+                f"{MAX_ASIDES} responses outside their conversation are in progress in this engine "
+                "(max_asides); try later"
+            )
+
+    def _parents(self, command: OpenConversation, name: str, default: T) -> T:
+        """What the parent of a new conversation has, or `default` if there is none."""
+        if command.parent_id is None:
+            return default
+        value: T = getattr(self._conversations[command.parent_id], name)
+        return value
+
+    def _new(self, command: OpenConversation, voice: str) -> Conversation:
+        """Makes a conversation of its own or its parent's instructions, tools and items.
+
+        Raises:
+            RefusedError: They do not fit into the context.
+        """
+        instructions, tools = command.instructions, command.tools
+        if instructions is None:
+            instructions = self._parents(command, "instructions", self._system_prompt)
+        if tools is None:
+            tools = self._parents(command, "tools", ())
+        system = self._template.system(instructions, tools)
+        timeline = Timeline(
+            system,
+            self._template.answer_open,
+            capacity_tokens=self._memory.capacity_tokens,
+            forgot=partial(self._preempted, "context_full"),
+        )
+        if command.copies_items and command.parent_id is not None:
+            for item in self._conversations[command.parent_id].timeline.complete_items():
+                timeline.insert(item)
+        return Conversation(
+            conversation_id=command.conversation_id,
+            slot=self._memory.take(),
+            voice=voice,
+            instructions=instructions,
+            tools=tools,
+            system=system,
+            timeline=timeline,
+            is_aside=command.parent_id is not None,
+            due_s=self._clock() + FIRST_TARGET_S,
+        )
