@@ -10,15 +10,15 @@ import os
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from server.call_settings import CallSettings
 from server.errors import SettingsError
-from streaming.media.video import MODEL_PIXELS
 
 ENV_PREFIX = "OMNILIVE_"
 
 
-class Settings(BaseSettings):
+class Settings(CallSettings):
     """One value a field; the description of each is what `omnilive serve --help` prints."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
@@ -170,54 +170,6 @@ class Settings(BaseSettings):
     )
     max_conversations_per_key: int | None = Field(
         None, ge=1, description="conversations that one API key may have open; none: no such limit"
-    )
-
-    # calls (WebRTC)
-    public_address: str | None = Field(
-        None,
-        description="IP address that calls are told to send to, where the own one is not reachable",
-    )
-    stun_url: str | None = Field(
-        None, pattern=r"^stuns?:[^?]+$", description="STUN server, as stun:HOST:PORT"
-    )
-    turn_url: str | None = Field(
-        None, pattern=r"^turns?:.+$", description="TURN server, as turn:HOST:PORT?transport=udp"
-    )
-    turn_username: str | None = Field(None, description="user name on the TURN server")
-    turn_credential: str | None = Field(None, description="password on the TURN server")
-    turn_secret: str | None = Field(
-        None,
-        description="secret shared with the TURN server, from which users for an hour are made",
-    )
-    max_offer_bytes: int = Field(
-        2**16, ge=2**10, le=2**20, description="size of the request that opens a call"
-    )
-    call_connect_timeout_s: float = Field(
-        30.0, gt=0, le=600, description="how long a call may take to connect before it is dropped"
-    )
-    max_sidebands: int = Field(
-        4, ge=0, le=64, description="other lines into one call (by its call_id) at the same time"
-    )
-    camera_fps: int = Field(
-        2, ge=1, le=30, description="pictures a second that are taken from a camera"
-    )
-    max_frame_pixels: int = Field(
-        1920 * 1080,
-        ge=2**10,
-        le=2**26,
-        description="pixels of a camera's picture; a camera with more is turned off",
-    )
-    camera_pixels: int = Field(
-        256 * 28 * 28,
-        ge=28 * 28,
-        le=MODEL_PIXELS,
-        description="pixels that a camera's picture is scaled down to; two take a position for 784",
-    )
-    quiet_video_tokens: int = Field(
-        512,
-        ge=64,
-        le=2**16,
-        description="positions that a camera's pictures may take that were seen between turns",
     )
 
     # images

@@ -37,6 +37,7 @@ from server.webrtc.offer import Offer
 from server.webrtc.peer import Peer
 from server.webrtc.registry import Listener
 from server.webrtc.speaker import Speaker
+from server.webrtc.video_guard import VideoGuard
 from streaming.engine.messages import EngineReady
 from streaming.media.errors import FrameError, PlayoutFullError
 from streaming.media.formats import PCM_48K
@@ -92,7 +93,9 @@ class Call:
         self._reason = ""
         self._heard_samples = 0
         self._lifetime = Lifetime(settings, gateway.draining)
-        self.microphone = Microphone()
+        self.microphone = Microphone(
+            max_ahead_s=settings.max_sound_ahead_s, max_waiting_s=settings.max_waiting_sound_s
+        )
         self.speaker = Speaker(self._playout, gateway.calls.encoding, watch=self._played)
         self.camera = Camera(
             settings,
@@ -104,13 +107,19 @@ class Call:
             self._outbox,
             max_message_bytes=offer.max_message_bytes,
             send_timeout_s=settings.send_timeout_s,
+            max_waiting_events=settings.max_waiting_events,
+            max_waiting_bytes=settings.max_waiting_bytes,
         )
         self._peer = Peer(
             gateway.calls.ice,
             self.microphone,
             self.speaker,
             self._channel,
-            max_frame_pixels=settings.max_frame_pixels,
+            guarded=partial(
+                VideoGuard,
+                max_frame_pixels=settings.max_frame_pixels,
+                max_waiting_frames=settings.max_waiting_frames,
+            ),
         )
         self._seat = ExitStack()
         self._conversation = Conversation(

@@ -19,14 +19,22 @@ from server.webrtc.errors import FloodError
 LABEL = "oai-events"
 # Bytes in aiortc's own queue from which on we wait: it has no other bound.
 HIGH_WATER_BYTES = 256 * 1024
-MAX_WAITING_EVENTS = 1024
-MAX_WAITING_BYTES = 32 * 2**20
 
 
 class EventChannel:
     """One peer's events, both ways."""
 
-    def __init__(self, outbox: Outbox, *, max_message_bytes: int, send_timeout_s: float) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        max_message_bytes: int,
+        send_timeout_s: float,
+        max_waiting_events: int = 1024,
+        max_waiting_bytes: int = 32 * 2**20,
+    ) -> None:
+        self._max_waiting_events = max_waiting_events
+        self._max_waiting_bytes = max_waiting_bytes
         self._outbox = outbox
         self._max_message_bytes = max_message_bytes
         self._send_timeout_s = send_timeout_s
@@ -53,10 +61,15 @@ class EventChannel:
         Raises:
             FloodError: More wait than may; names the limit.
         """
-        if self._received.qsize() > MAX_WAITING_EVENTS:
-            raise FloodError(f"more than {MAX_WAITING_EVENTS} events wait to be taken")
-        if self._received_bytes > MAX_WAITING_BYTES:
-            raise FloodError(f"more than {MAX_WAITING_BYTES} bytes of events wait to be taken")
+        if self._received.qsize() > self._max_waiting_events:
+            raise FloodError(
+                f"more than {self._max_waiting_events} events wait to be taken (max_waiting_events)"
+            )
+        if self._received_bytes > self._max_waiting_bytes:
+            raise FloodError(
+                f"more than {self._max_waiting_bytes} bytes of events wait to be taken "
+                "(max_waiting_bytes)"
+            )
         frame = await self._received.get()
         self._received_bytes -= len(frame)
         return frame
@@ -119,8 +132,8 @@ class EventChannel:
     def _take(self, frame: Any) -> None:
         # aiortc's callback cannot wait: past the limits `receive` ends the call.
         if (
-            self._received_bytes <= MAX_WAITING_BYTES
-            and self._received.qsize() <= MAX_WAITING_EVENTS
+            self._received_bytes <= self._max_waiting_bytes
+            and self._received.qsize() <= self._max_waiting_events
         ):
             self._received.put_nowait(frame)
             self._received_bytes += len(frame)

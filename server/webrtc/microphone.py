@@ -26,17 +26,24 @@ logger = logging.getLogger("omnilive.webrtc")
 
 BYTES_PER_TICK = 2
 LOOK_S = 0.020
-# Sound that waits for a conversation that is busy, and sound that came faster than time passes.
-MAX_WAITING_S = 10.0
-MAX_AHEAD_S = 5.0
 RATE_HZ = 48_000
 
 
 class Microphone:
     """Takes packets as they come; `read` gives samples."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        max_ahead_s: float = 5.0,
+        max_waiting_s: float = 10.0,
+    ) -> None:
+        """Bounds what came faster than time passes, and what waits for a busy conversation."""
         self._clock = clock
+        self._max_ahead_s = max_ahead_s
+        self._max_waiting_s = max_waiting_s
+        self._max_waiting_bytes = round(max_waiting_s * RATE_HZ) * BYTES_PER_TICK
         self._ssrc: int | None = None
         self._jitter = JitterBuffer(packet_ticks)
         self._decoder = OpusDecoder()
@@ -72,7 +79,7 @@ class Microphone:
         if ssrc != self._ssrc:  # a new source has counters of its own
             self._ssrc, self._jitter = ssrc, JitterBuffer(packet_ticks)
         now_s = self._clock()
-        if self._jitter.ahead_s(now_s) > MAX_AHEAD_S:
+        if self._jitter.ahead_s(now_s) > self._max_ahead_s:
             self._is_flooded = True
             self._came.set()
         if not self._is_flooded:
@@ -86,15 +93,20 @@ class Microphone:
         """
         while not self._sound:
             if self._is_flooded:
-                raise FloodError(f"sound came {MAX_AHEAD_S:.0f} s ahead of time")
+                raise FloodError(
+                    f"sound came {self._max_ahead_s:g} s ahead of time (max_sound_ahead_s)"
+                )
             self._came.clear()
             try:
                 async with asyncio.timeout(LOOK_S):
                     await self._came.wait()
             except TimeoutError:
                 self._take(self._jitter.expire(self._clock()))
-        if self._waiting_bytes > MAX_WAITING_S * RATE_HZ * BYTES_PER_TICK:
-            raise FloodError(f"more than {MAX_WAITING_S:.0f} s of sound wait to be heard")
+        if self._waiting_bytes > self._max_waiting_bytes:
+            raise FloodError(
+                f"more than {self._max_waiting_s:g} s of sound wait to be heard "
+                "(max_waiting_sound_s)"
+            )
         sound = b"".join(self._sound)
         self._sound.clear()
         self._waiting_bytes = 0
@@ -103,7 +115,7 @@ class Microphone:
     def _take(self, pieces: list[Piece]) -> None:
         for piece in pieces:
             sound = self._decoded(piece)
-            if self._waiting_bytes <= MAX_WAITING_S * RATE_HZ * BYTES_PER_TICK:
+            if self._waiting_bytes <= self._max_waiting_bytes:
                 self._sound.append(sound)
                 self._waiting_bytes += len(sound)
         if self._sound:

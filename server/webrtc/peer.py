@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from aiortc import (
     MediaStreamTrack,
     RTCPeerConnection,
+    RTCRtpReceiver,
     RTCRtpSender,
     RTCSessionDescription,
 )
@@ -48,13 +50,14 @@ class Peer:
         speaker: Speaker,
         channel: EventChannel,
         *,
-        max_frame_pixels: int,
+        guarded: Callable[[RTCRtpReceiver], VideoGuard],
     ) -> None:
+        """Takes both ends of sound and events; `guarded` puts a guard before a camera."""
         self.connected = asyncio.Event()
         self.ended = asyncio.Event()
         self.video: tuple[MediaStreamTrack, VideoGuard] | None = None
         self._ice = ice
-        self._max_frame_pixels = max_frame_pixels
+        self._guarded = guarded
         self._connection = RTCPeerConnection(ice.configuration())
         self._microphone = microphone
         self._speaker = speaker
@@ -117,7 +120,7 @@ class Peer:
                 self._microphone.listen_to(receiver)
             elif takes_video and receiver.track is not None:
                 transceiver.direction = "recvonly"
-                self.video = (receiver.track, VideoGuard(receiver, self._max_frame_pixels))
+                self.video = (receiver.track, self._guarded(receiver))
             else:
                 transceiver.direction = "inactive"
 

@@ -17,8 +17,6 @@ from server.webrtc.errors import FloodError
 from streaming.media.errors import FrameError
 from streaming.media.video_headers import h264_sizes, vp8_sizes
 
-# Frames that wait for aiortc's decoder, and pictures that wait behind it: seconds of a camera.
-MAX_WAITING = 60
 CAPACITY_PACKETS = 512
 # How aiortc's receiver, of the version that is asked for, calls its own.
 _PRIVATE = "_RTCRtpReceiver__"
@@ -34,11 +32,17 @@ class VideoGuard:
         failure: Why the camera had to be turned off; None while it is on.
     """
 
-    def __init__(self, receiver: RTCRtpReceiver, max_pixels: int) -> None:
-        """Takes the packets of this receiver from now on."""
+    def __init__(
+        self, receiver: RTCRtpReceiver, *, max_frame_pixels: int, max_waiting_frames: int
+    ) -> None:
+        """Takes the packets of this receiver from now on.
+
+        `max_waiting_frames` may wait for aiortc's decoder, and as many pictures behind it.
+        """
         self.failure: FrameError | FloodError | None = None
         self._receiver = receiver
-        self._max_pixels = max_pixels
+        self._max_pixels = max_frame_pixels
+        self._max_waiting = max_waiting_frames
         self._buffer = JitterBuffer(capacity=CAPACITY_PACKETS, is_video=True)
         self._pictures = receiver.track._queue  # type: ignore[attr-defined]
         self._frames = getattr(receiver, _PRIVATE + "decoder_queue")
@@ -54,7 +58,7 @@ class VideoGuard:
         wants_key, frame = self._buffer.add(packet)
         if frame is None:
             return wants_key, None
-        if self._pictures.qsize() > MAX_WAITING:
+        if self._pictures.qsize() > self._max_waiting:
             return True, None  # nobody looks at them just now
         try:
             self._check(packet.payload_type, frame.data)
@@ -78,8 +82,11 @@ class VideoGuard:
 
     def _check(self, payload_type: int, frame: bytes) -> None:
         waiting = self._frames.qsize()
-        if waiting > MAX_WAITING:
-            raise FloodError(f"{waiting} video frames wait to be decoded, more than {MAX_WAITING}")
+        if waiting > self._max_waiting:
+            raise FloodError(
+                f"{waiting} video frames wait to be decoded, more than {self._max_waiting} "
+                "(max_waiting_frames)"
+            )
         if not frame:
             raise FrameError("a frame is empty; to a decoder that is the end of all")
         kind = self._codecs[payload_type].mimeType.lower()

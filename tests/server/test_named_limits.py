@@ -25,10 +25,12 @@ FIXED = {"min_commit_ms", "max_id_chars"}
 # Shares of the context, and the pace of a camera: these thin, and refuse nothing.
 THINNING = {"frames_per_second", "filmed_turn_tokens", "quiet_video_tokens"}
 
+DECLARING = ("settings.py", "call_settings.py", "options.py")
+
 
 def source(package):
     root = Path(inspect.getfile(package)).parent
-    files = [file for file in root.rglob("*.py") if file.name not in ("settings.py", "options.py")]
+    files = [file for file in root.rglob("*.py") if file.name not in DECLARING]
     assert len(files) > len(list(pkgutil.iter_modules(package.__path__)))
     return "\n".join(file.read_text(encoding="utf-8") for file in files)
 

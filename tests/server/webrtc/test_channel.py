@@ -7,7 +7,7 @@ import pytest
 
 from server.errors import SlowReaderError
 from server.outbox import Outbox
-from server.webrtc.channel import HIGH_WATER_BYTES, MAX_WAITING_EVENTS, EventChannel
+from server.webrtc.channel import HIGH_WATER_BYTES, EventChannel
 from server.webrtc.errors import FloodError
 
 
@@ -100,13 +100,24 @@ async def test_an_event_that_does_not_fit_is_named_instead():
 
 
 async def test_more_events_than_can_be_taken_end_the_call():
-    _, events = channel()
+    _, events = channel(max_waiting_events=50)
     line = Line()
     events.attach(line)
-    for _ in range(MAX_WAITING_EVENTS * 2):
+    for _ in range(100):
         line.emit("message", "{}")
-    with pytest.raises(FloodError, match=str(MAX_WAITING_EVENTS)):
+    with pytest.raises(FloodError, match=r"50 events .*\(max_waiting_events\)"):
         await events.receive()
+
+
+async def test_more_bytes_than_can_wait_end_the_call():
+    _, events = channel(max_waiting_bytes=1000)
+    line = Line()
+    events.attach(line)
+    for _ in range(100):
+        line.emit("message", "x" * 100)
+    with pytest.raises(FloodError, match=r"1000 bytes .*\(max_waiting_bytes\)"):
+        await events.receive()
+    assert events._received.qsize() == 11, "no more are kept than one too many"
 
 
 async def test_other_channels_are_closed():

@@ -3,6 +3,7 @@
 import asyncio
 import resource
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pylibsrtp
 from aiortc import MediaStreamTrack
@@ -177,6 +178,20 @@ async def test_a_picture_that_claims_to_be_huge_is_never_made_room_for():
         await other.until("response.done")
         grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) // 1024
         assert grown_mb < 200, "libvpx takes 900 for such a frame"
+
+
+async def test_more_frames_than_may_wait_turn_the_camera_off():
+    async with calling(inputs=SEES, max_waiting_frames=2) as rig:
+        attacker = await attacking(rig)
+        (call,) = rig.gateway.calls._calls.values()
+        _, guard = call._peer.video
+        guard._frames = SimpleNamespace(qsize=lambda: 3)  # a decoder that does not keep up
+        for _ in range(2):
+            await attacker.send("vp8", VP8_DESCRIPTOR + forged_vp8(160, 120))
+        error = (await attacker.peer.until("error"))[-1]["error"]
+        assert error["code"] == "camera_off"
+        assert "2 (max_waiting_frames)" in error["message"]
+        await attacker.lives()
 
 
 async def test_a_huge_parameter_set_turns_the_camera_off_too():
