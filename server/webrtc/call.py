@@ -37,7 +37,6 @@ from server.webrtc.offer import Offer
 from server.webrtc.peer import Peer
 from server.webrtc.registry import Listener
 from server.webrtc.speaker import Speaker
-from server.webrtc.video_guard import VideoGuard
 from streaming.engine.messages import EngineReady
 from streaming.media.errors import FrameError, PlayoutFullError
 from streaming.media.formats import PCM_48K
@@ -115,11 +114,7 @@ class Call:
             self.microphone,
             self.speaker,
             self._channel,
-            guarded=partial(
-                VideoGuard,
-                max_frame_pixels=settings.max_frame_pixels,
-                max_waiting_frames=settings.max_waiting_frames,
-            ),
+            guarded=self.camera.guarded,
         )
         self._seat = ExitStack()
         self._conversation = Conversation(

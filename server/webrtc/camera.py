@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 
 import av
 import numpy as np
-from aiortc import MediaStreamTrack
+from aiortc import MediaStreamTrack, RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamError
 
 from server.settings import Settings
@@ -28,6 +28,7 @@ class Camera:
         line: LineWatch,
         thinned: Callable[[], int],
     ) -> None:
+        self._settings = settings
         self._line = line
         self._thinned = thinned
         self._sampler = FrameSampler(
@@ -36,6 +37,14 @@ class Camera:
             frame_pixels=settings.camera_pixels,
         )
         self._position_ms = position_ms
+
+    def guarded(self, receiver: RTCRtpReceiver) -> VideoGuard:
+        """Returns a guard before this receiver, with the bounds of the settings."""
+        return VideoGuard(
+            receiver,
+            max_frame_pixels=self._settings.max_frame_pixels,
+            max_waiting_frames=self._settings.max_waiting_frames,
+        )
 
     async def watch(self, track: MediaStreamTrack, guard: VideoGuard) -> AsyncGenerator[Pixels]:
         """Yields pictures until the track ends.
