@@ -1,8 +1,8 @@
 """A filmed turn beside the whole published processor, on the same clip with its sound.
 
 `Qwen2_5OmniProcessor` makes the ids of a clip, its own video processor the grid and the patches.
-That one needs torchvision (`pip install -e .[video-reference]`); what came of it here also stands as
-data, for where there is none.
+That one needs torchvision (`pip install -e .[video-reference]`); what came of it here also stands
+as data, for where there is none.
 """
 
 import importlib.util
