@@ -25,7 +25,7 @@ from model.audio_encoder import audio_tokens
 from model.chat import Chat
 from model.ctc import NO_FRAMES, Beam, Reading, read_on
 from model.extras import DictationConfig
-from model.mel import LogMel
+from model.mel import SAMPLE_RATE_HZ, LogMel, LogMelState
 from model.thinker import Thinker
 from model.token_tree import TokenTree, attend_where
 from model.tokenizer import Tokenizer
@@ -69,6 +69,7 @@ class Dictation:
         self._tokenizer = tokenizer
         self._config = config
         table = thinker.model.embed_tokens.weight.detach()
+        self._lead_in = torch.zeros(int(config.lead_in_s * SAMPLE_RATE_HZ))
         self._block_vectors = audio_tokens(thinker.config.audio.block_frames)
         self._opening = Chat(tokenizer).user_open()
         self._endings = [tokenizer.encode(ending)[0] for ending in _ENDINGS]
@@ -77,6 +78,12 @@ class Dictation:
         silenced = torch.where(torch.tensor(audible), 0.0, torch.inf).to(table.device)
         self._table = table
         self._bias = -(table.float().square().sum(-1) / 2 + silenced)  # [vocabulary]
+
+    def begin(self, log_mel: LogMel) -> LogMelState:
+        """The start of a sound: the silence before it has been taken in."""
+        state = log_mel.init_state()
+        log_mel.step(state, self._lead_in)
+        return state
 
     def log_probs(self, vectors: Tensor) -> Tensor:
         """Log-probability of each token or the blank: [T, D] -> [T, vocabulary] float32.
@@ -110,7 +117,8 @@ class Dictation:
         """The offline form: 16 kHz samples [n] -> the sentence."""
         heard = SILENCE
         tower = self._thinker.audio_tower
-        for block in log_mel.running(samples).split(log_mel.block_frames, dim=1):
+        state = self.begin(log_mel)
+        for block in (*log_mel.step(state, samples), *log_mel.flush(state)):
             (vectors,) = tower.encode_blocks([block.to(self._table.device)])
             heard = self.listen(heard, vectors)
         return self.finish(heard)

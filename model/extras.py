@@ -107,17 +107,21 @@ class DictationConfig:
             vector to its embedding.
         language_weight: of the Thinker's log-probability of the words beside the ear's.
         beam_width: how many readings are kept side by side.
+        lead_in_s: silence that its ear is given before a sound, as in its training.
     """
 
     blank_token_id: int
     sharpness: float = 2.5
     language_weight: float = 0.6
     beam_width: int = 16
+    lead_in_s: float = 0.0
 
     def __post_init__(self) -> None:
         require_positive(sharpness=self.sharpness, beam_width=self.beam_width)
         if self.language_weight < 0:
             raise ConfigError(f"language_weight must be at least 0, got {self.language_weight}")
+        if not 0 <= self.lead_in_s <= 1:
+            raise ConfigError(f"lead_in_s must be from 0 to 1, got {self.lead_in_s}")
 
 
 # The persona with which the published Talker was trained; the reference warns of odd speech

@@ -54,7 +54,7 @@ class Listener:
 
     def start(self, conversation: Conversation, item: Item) -> Hearing:
         """Begins a spoken item, which is in the timeline already."""
-        hearing = Hearing(item, self._log_mel.init_state())
+        hearing = Hearing(item, self._sounds.begin(self._log_mel))
         conversation.hearing[item.item_id] = hearing
         return hearing
 
@@ -137,7 +137,7 @@ class Listener:
         self, conversation: Conversation, item: Item, parts: Sequence[TextPart | MediaPart]
     ) -> None:
         """Begins an opened item whose checked parts, at least one of them media, are all there."""
-        hearing = Hearing(item, self._log_mel.init_state(), phase=Phase.STOPPED)
+        hearing = Hearing(item, self._sounds.begin(self._log_mel), phase=Phase.STOPPED)
         hearing.rest.extend(parts)
         self._extend(conversation, hearing, self._parts.next(hearing))
         conversation.hearing[item.item_id] = hearing

@@ -15,6 +15,7 @@ from streaming.engine.template import Template
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from model.mel import LogMel, LogMelState
     from streaming.engine.incoming import Hearing
 
 
@@ -22,6 +23,10 @@ class Sounds(Protocol):
     """Turns the encoded blocks of a sound into pieces."""
 
     blocks_a_pass: int
+
+    def begin(self, log_mel: LogMel) -> LogMelState:
+        """A sound of which no sample has come yet."""
+        ...
 
     def opening(self, *, behind_text: bool) -> list[Piece]:
         """What comes before a sound."""
@@ -48,6 +53,10 @@ class Vectors:
 
     def __init__(self, template: Template) -> None:
         self._template = template
+
+    def begin(self, log_mel: LogMel) -> LogMelState:
+        """See `Sounds`."""
+        return log_mel.init_state()
 
     def opening(self, *, behind_text: bool) -> list[Piece]:
         """See `Sounds`."""
@@ -78,6 +87,10 @@ class Words:
     def __init__(self, template: Template, dictation: Dictation) -> None:
         self._template = template
         self._dictation = dictation
+
+    def begin(self, log_mel: LogMel) -> LogMelState:
+        """See `Sounds`."""
+        return self._dictation.begin(log_mel)
 
     def opening(self, *, behind_text: bool) -> list[Piece]:
         """See `Sounds`."""

@@ -29,7 +29,7 @@ def thinker() -> Thinker:
 
 
 def dictation(thinker: Thinker, **changed: float) -> Dictation:
-    config = DictationConfig(blank_token_id=BLANK, **{"sharpness": 20.0, **changed})
+    config = DictationConfig(blank_token_id=BLANK, **{"sharpness": 20.0, "lead_in_s": 0.1, **changed})
     return Dictation(thinker, TOKENIZER, config)
 
 
@@ -114,9 +114,10 @@ def test_the_offline_form_takes_samples(thinker: Thinker) -> None:
     log_mel = LogMel(audio.num_mel_bins, audio.block_frames)
     samples = 0.1 * torch.randn(50_000, generator=torch.Generator().manual_seed(3))
     made = dictation(thinker)
+    led_in = torch.cat([torch.zeros(1_600), samples])
     vectors = torch.cat(
         thinker.audio_tower.encode_blocks(
-            list(log_mel.running(samples).split(audio.block_frames, dim=1))
+            list(log_mel.running(led_in).split(audio.block_frames, dim=1))
         )
     )
     assert made.write(log_mel, samples) == written(made, thinker, vectors)
@@ -129,6 +130,7 @@ def test_the_offline_form_takes_samples(thinker: Thinker) -> None:
         ({"blank_token_id": BLANK, "sharpness": 0}, "sharpness must be above 0"),
         ({"blank_token_id": BLANK, "beam_width": 0}, "beam_width must be above 0"),
         ({"blank_token_id": BLANK, "language_weight": -1}, "language_weight must be at least 0"),
+        ({"blank_token_id": BLANK, "lead_in_s": 2}, "lead_in_s must be from 0 to 1"),
         ({"blank_token_id": BLANK, "blank": 1}, "blank"),
     ],
 )
