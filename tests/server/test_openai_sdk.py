@@ -145,8 +145,11 @@ async def test_a_session_that_is_only_written_down(tiny_server):
     committed = [event.item_id for event in events if event.type.endswith("committed")]
     assert [event.item_id for event in done] == committed
     assert all(event.usage.type == "duration" for event in done)
-    deltas = [event.delta for event in events if event.type == f"{WORDS}.delta"]
-    assert "".join(deltas).strip() == "".join(event.transcript for event in done).strip()
+    deltas = [event for event in events if event.type == f"{WORDS}.delta"]
+    for written in done:
+        said = [delta.delta for delta in deltas if delta.item_id == written.item_id]
+        # The tiny checkpoint likes to end in line breaks, which are no part of a transcript.
+        assert "".join(said).rstrip() == written.transcript.rstrip()
     await client.close()
 
 

@@ -23,7 +23,6 @@ from model.recipes.omni_mini.whisper_start import load_whisper_encoder
 LETTERS = "-abcdefghijklmnopqrstuvwxyz' "  # the first is CTC's blank
 # Recordings are padded to half seconds: blocks then come in four lengths and need no mask.
 GRAIN_SAMPLES = SAMPLE_RATE_HZ // 2
-EDGE_S = 0.3
 # whisper-base's sizes; `output_dim` is the Thinker's width.
 TOWER = AudioEncoderConfig(
     num_mel_bins=80,
@@ -130,8 +129,8 @@ def make_batch(
 
 
 def plain(samples: np.ndarray) -> np.ndarray:
-    """A recording as it is, with `EDGE_S` of silence before and after, float32."""
-    edge = int(EDGE_S * SAMPLE_RATE_HZ)
+    """A recording as it is, with 0.3 s of silence before and after, float32."""
+    edge = int(0.3 * SAMPLE_RATE_HZ)
     return np.pad(samples.astype(np.float32) / 32768, edge)
 
 

