@@ -29,7 +29,9 @@ def thinker() -> Thinker:
 
 
 def dictation(thinker: Thinker, **changed: float) -> Dictation:
-    config = DictationConfig(blank_token_id=BLANK, **{"sharpness": 20.0, "lead_in_s": 0.1, **changed})
+    config = DictationConfig(
+        blank_token_id=BLANK, **{"sharpness": 20.0, "lead_in_s": 0.1, **changed}
+    )
     return Dictation(thinker, TOKENIZER, config)
 
 

@@ -17,7 +17,9 @@ TALK = Talk()
 @pytest.fixture(scope="module")
 def dictating(model: OmniModel) -> OmniModel:
     blank = model.tokenizer.encode(" ")[0]
-    return with_extras(model, dictation=DictationConfig(blank_token_id=blank, sharpness=1.0, lead_in_s=0.3))
+    return with_extras(
+        model, dictation=DictationConfig(blank_token_id=blank, sharpness=1.0, lead_in_s=0.3)
+    )
 
 
 def opened(model: OmniModel) -> Driver:
