@@ -20,7 +20,7 @@ from model.errors import CheckpointError, ConfigError, InputError
 from model.gguf_weights import DELTA_PREFIX, thinker_decoder
 from model.layers import round_for_steps
 from model.markers import check_markers
-from model.precision import cpu_multiplies_bf16
+from model.precision import cpu_steps_in_bf16
 from model.talker import FeedVectors, Talker, TalkerFeed
 from model.thinker import Thinker
 from model.token2wav import Speaker, Token2Wav
@@ -147,7 +147,7 @@ def load_checkpoint(
     Args:
         path_or_hub_id: a directory or owner/name; None is the embedded omni-mini.
         device: "cpu", "cuda" or "cuda:N".
-        dtype: of Thinker and Talker; "auto" is bfloat16 where the hardware multiplies it, and
+        dtype: of Thinker and Talker; "auto" is bfloat16 where decode steps are fast in it, and
             elsewhere float32 with the matrices of their decode steps rounded to bfloat16.
         progress: told how far it is.
 
@@ -255,7 +255,7 @@ def _device(device: str | torch.device) -> torch.device:
 def _dtype(dtype: str, device: torch.device) -> torch.dtype:
     choices = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     if dtype == "auto":
-        fast = device.type == "cuda" or cpu_multiplies_bf16()
+        fast = device.type == "cuda" or cpu_steps_in_bf16()
         return torch.bfloat16 if fast else torch.float32
     if dtype not in choices:
         raise ConfigError(f"dtype is {dtype!r}; choices: auto, {', '.join(choices)}")

@@ -66,7 +66,7 @@ def test_bf16_is_for_thinker_and_talker_only(directory: Path) -> None:
 def test_auto_dtype_follows_the_hardware(directory: Path, monkeypatch: Any) -> None:
     for able, expected in (
         ({"avx512_bf16": True}, torch.bfloat16),
-        ({"amx_bf16": True}, torch.bfloat16),
+        ({"avx512_bf16": True, "amx_bf16": True}, torch.float32),
         ({"avx2": True, "avx512_bf16": False}, torch.float32),
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
