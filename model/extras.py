@@ -107,7 +107,7 @@ class DictationConfig:
             vector to its embedding.
         language_weight: of the Thinker's log-probability of the words beside the ear's.
         beam_width: how many readings are kept side by side.
-        lead_in_s: silence that its ear is given before a sound, as in its training.
+        lead_in_s: silence that its ear is given before a sound.
     """
 
     blank_token_id: int

@@ -12,9 +12,9 @@ def cpu_multiplies_bf16() -> bool:
 def cpu_steps_in_bf16() -> bool:
     """Whether decode steps, products with one row, are faster in bfloat16 than in float32.
 
-    Where there is AMX they are not: the library's products are made for many rows, and a step of
-    omni-mini's Thinker took 73 ms, where float32 with packed matrices (`model.single_rows`) took
-    30 ms and 36 ms without (two cores of a Xeon, Sapphire Rapids or later).
+    On two cores of a Xeon with AMX they were not: a step of omni-mini's Thinker took 73 ms, and in
+    float32 30 ms with packed matrices (`model.single_rows`), 36 ms without. Why is not known: kept
+    from using AMX, the library's bfloat16 took 52 ms. No other CPU was measured.
     """
     return cpu_multiplies_bf16() and not torch.cpu.get_capabilities().get("amx_bf16")
 
