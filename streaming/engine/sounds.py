@@ -37,7 +37,7 @@ class Sounds(Protocol):
         ...
 
     def guess(self, hearing: Hearing, blocks: Sequence[Tensor]) -> list[Piece]:
-        """What the last blocks and the end would add; of `hearing` only its item's `said` changes."""
+        """What the last blocks and the end would add; `hearing` keeps all but its item's `said`."""
         ...
 
     def closing(self, hearing: Hearing) -> list[Piece]:
