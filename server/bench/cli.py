@@ -1,11 +1,10 @@
-"""`omnilive bench`: its words and options.
+"""`omnilive bench`: its words.
 
 Knows the command line. What is measured, and how, is in a module of its own for each bench.
 """
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -15,13 +14,13 @@ import typer
 
 from clients.python.errors import ClientError
 from model.errors import ModelError
-from model.omni import DTypeName
 from server.bench.errors import BenchError
 from server.bench.first_audio import first_audio
+from server.bench.flags import takes
 from server.bench.growth import growth
 from server.bench.load.cli import SUMMARY, load_command
 from server.bench.machine import Machine, take_cores
-from server.bench.options import DEFAULT_RUNS, BenchOptions
+from server.bench.options import BenchOptions
 from server.bench.result import Result
 from server.bench.steady import steady
 from server.bench.vocoder import vocoder
@@ -47,32 +46,11 @@ app = typer.Typer(
 
 def run_benches(
     names: list[str],
+    options: BenchOptions,
     *,
-    model: Annotated[
-        str | None, typer.Option(help="checkpoint directory or hub id; none: omni-mini")
-    ] = None,
-    dtype: Annotated[DTypeName, typer.Option(help="type of the weights, on both sides")] = "auto",
-    runs: Annotated[int, typer.Option(min=1, help="runs; the median counts")] = DEFAULT_RUNS,
-    cores: Annotated[int | None, typer.Option(min=1, help="cores to use; none: two")] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="torch threads; none: one a core")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="of sampling and noise")] = 0,
-    max_reply_tokens: Annotated[
-        int | None, typer.Option(min=1, help="text tokens of a reply; none: as many as it wants")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="end with one JSON object")] = False,
+    as_json: bool,
 ) -> None:
-    """Runs benches one after the other; with `--json` the last line holds what they say."""
-    options = BenchOptions(
-        model=model,
-        dtype=dtype,
-        runs=runs,
-        cores=cores,
-        threads=threads,
-        seed=seed,
-        max_reply_tokens=max_reply_tokens,
-    )
+    """Runs benches one after the other; with `as_json` the last line holds what they say."""
     logging.basicConfig(level=logging.WARNING)
     machine = take_cores(options.cores, options.threads)
     results = []
@@ -101,16 +79,16 @@ def _summary(results: list[Result]) -> dict[str, Any]:
 
 
 def _mount(word: str, names: list[str], summary: str) -> None:
-    """Adds a command that runs these benches; its options are those of `run_benches`."""
+    """Adds a command that runs these benches."""
 
-    def command(**flags: Any) -> None:
-        run_benches(names, **flags)
-
-    signed: Any = command
-    signature = inspect.signature(run_benches, eval_str=True)
-    own = [p for p in signature.parameters.values() if p.name != "names"]
-    signed.__signature__ = signature.replace(parameters=own)  # what typer reads
-    app.command(word, help=summary)(command)
+    @app.command(word, help=summary)
+    @takes(word, BenchOptions)
+    def command(
+        options: BenchOptions,
+        *,
+        as_json: Annotated[bool, typer.Option("--json", help="end with one JSON object")] = False,
+    ) -> None:
+        run_benches(names, options, as_json=as_json)
 
 
 for _name, (_, _help) in BENCHES.items():

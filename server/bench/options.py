@@ -1,39 +1,34 @@
 """What every bench is told.
 
-Knows names and defaults. Does not know the command line that fills them in (`cli.py`).
+Knows names, bounds and defaults.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from typer import Option
 
 from model.omni import DTypeName
 from server.settings import Settings, load_settings
 
-DEFAULT_RUNS = 5
-
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """How a bench is run.
+    """How a bench is run; each field is a flag of its command, and its help says what it means."""
 
-    Attributes:
-        model: Checkpoint directory or hub id; None for omni-mini.
-        dtype: Of the weights, in our engine and in the reference alike.
-        runs: How often each figure is taken; the median counts.
-        cores: Cores to use; None for two, or fewer if there are fewer.
-        threads: Torch threads; None for one a core.
-        seed: Of sampling and noise.
-        max_reply_tokens: Thinker tokens of a reply at most; None leaves its length to the model.
-    """
-
-    model: str | None = None
-    dtype: DTypeName = "auto"
-    runs: int = DEFAULT_RUNS
-    cores: int | None = None
-    threads: int | None = None
-    seed: int = 0
-    max_reply_tokens: int | None = None
+    model: Annotated[str | None, Option(help="checkpoint directory or hub id; none: omni-mini")] = (
+        None
+    )
+    dtype: Annotated[DTypeName, Option(help="type of the weights, on both sides")] = "auto"
+    runs: Annotated[int, Option(min=1, help="runs; the median counts")] = 5
+    cores: Annotated[int | None, Option(min=1, help="cores to use; none: two")] = None
+    threads: Annotated[int | None, Option(min=1, help="torch threads; none: one a core")] = None
+    seed: Annotated[int, Option(min=0, help="of sampling and noise")] = 0
+    max_reply_tokens: Annotated[
+        int | None, Option(min=1, help="text tokens of a reply; none: as many as it wants")
+    ] = None
 
     def settings(self, threads: int) -> Settings:
         """Returns the settings of a server of its own, which leaves one that runs already alone.

@@ -1,15 +1,17 @@
 """What `bench load` is told.
 
-Knows names, defaults and what does not go together. Does not know the command line (`cli.py`).
+Knows names, bounds, defaults, and what does not go together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
+
+from typer import Option
 
 from model.omni import DTypeName
 from model.recipes.omni_mini.evaluate import people
@@ -17,7 +19,8 @@ from server.bench.errors import OptionError
 from server.bench.load.orders import Transport, Voices
 
 Transports = Literal["websocket", "webrtc", "both"]
-DEFAULT_TARGET_S, DEFAULT_SLACK_S = 1.0, 0.1
+# A server has 1024 seats at most, some of which are for callers that have just vanished.
+MOST = 1000
 # So long may a silence be before the server takes the turn for over; the session says so itself.
 SILENCE_MS = 500
 # The same address calls again and again, which at a real door would be too often.
@@ -31,60 +34,110 @@ REAL_MOST, SCRIPTED_MOST, MOST_PROCESSES = 64, 512, 8
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
-    """How the bench is run.
+    """How the bench is run; each field is a flag of the command, and its help says what it means.
 
-    Attributes:
-        url: A server that runs already, on this machine; None starts one.
-        key: Bearer key for it.
-        is_scripted: Measure the gateway alone, on one core, with the scripted engine.
-        transport: Over which the callers come; both are measured one after the other.
-        model: Checkpoint directory or hub id; None for omni-mini.
-        dtype: Of the weights.
-        seed: Of all chance: arrivals, questions, barge-ins, sampling.
-        callers: How many are wanted at the same time; with a `rate`, how many come in all.
-        rate: Callers a second that arrive, each to leave after its turns; None lets all stay.
-        turns: Counted turns of each caller.
-        barge_ins: Share of the replies that are spoken into.
-        slow: Share of the callers that read slowly; None is a tenth, and none of the scripted
-            engine's.
-        vanishing: Share of the callers that vanish; likewise.
-        target_s: What 95 of 100 waits for the first sound may not exceed.
-        slack_s: With the scripted engine: how much later than a caller alone instead.
-        most: The search looks no further than so many callers; None is 64, or 512 with the
-            scripted engine.
-        steps: Numbers of callers that a search may try.
-        step_limit_s: The longest that one of them may take.
-        minutes: After so many a search tries nothing more.
-        processes: In how many processes the callers live; None is one, or with the scripted engine
-            one for each core that is not the gateway's.
-        max_reply_tokens: Thinker tokens of a reply at most.
-        speech: Sound files to say; none means what `voices` says.
-        voices: Whose; None means people's where their readings are installed.
+    Some defaults depend on what is measured: the properties below say them.
     """
 
-    url: str | None = None
-    key: str | None = None
-    is_scripted: bool = False
-    transport: Transports = "websocket"
-    model: str | None = None
-    dtype: DTypeName = "auto"
-    seed: int = 0
-    callers: int = 4
-    rate: float | None = None
-    turns: int = 4
-    barge_ins: float = 0.2
-    slow: float | None = None
-    vanishing: float | None = None
-    target_s: float = DEFAULT_TARGET_S
-    slack_s: float = DEFAULT_SLACK_S
-    most: int | None = None
-    steps: int = 10
-    step_limit_s: float = 240.0
-    minutes: float = 15.0
-    processes: int | None = None
-    max_reply_tokens: int = 64
-    speech: Sequence[str] = ()
-    voices: Voices | None = None
+    url: Annotated[
+        str | None, Option(help="a server on this machine that runs already; none: start one")
+    ] = None
+    key: Annotated[str | None, Option(help="bearer key for it")] = None
+    is_scripted: Annotated[
+        bool,
+        Option(
+            "--scripted-engine",
+            help="the gateway alone on one core, with an engine that only plays a tone, "
+            "beside a bare echo",
+        ),
+    ] = False
+    transport: Annotated[
+        Transports, Option(help="how the callers come; both: one after the other")
+    ] = "websocket"
+    callers: Annotated[
+        int,
+        Option(
+            min=1,
+            max=MOST,
+            help="wanted at the same time, where the search begins; with --rate: in all",
+        ),
+    ] = 4
+    rate: Annotated[
+        float | None,
+        Option(
+            min=0.01,
+            max=1000,
+            help="callers a second that come, talk and leave; "
+            "none: all stay, and their largest number is searched for",
+        ),
+    ] = None
+    turns: Annotated[int, Option(min=1, max=1000, help="counted turns of a caller")] = 4
+    barge_ins: Annotated[
+        float, Option(min=0, max=1, help="share of the replies that are spoken into")
+    ] = 0.2
+    slow: Annotated[
+        float | None,
+        Option(
+            min=0,
+            max=1,
+            help="share of callers that read slowly; "
+            "none: 0.1 over WebSocket, 0 with the scripted engine",
+        ),
+    ] = None
+    vanishing: Annotated[
+        float | None,
+        Option(
+            min=0, max=1, help="share of callers that vanish; none: 0.1, 0 with the scripted engine"
+        ),
+    ] = None
+    target_s: Annotated[
+        float, Option(min=0.001, help="most that 95 of 100 may wait for the first sound")
+    ] = 1.0
+    slack_s: Annotated[
+        float, Option(min=0.001, help="with the scripted engine: most above one caller's median")
+    ] = 0.1
+    most: Annotated[
+        int | None,
+        Option(
+            min=1,
+            max=MOST,
+            help="callers at most that a search tries; none: 64, 512 with the scripted engine",
+        ),
+    ] = None
+    steps: Annotated[int, Option(min=1, max=50, help="numbers of callers that a search tries")] = 10
+    step_limit_s: Annotated[
+        float, Option(min=5, max=3600, help="longest that one of them takes")
+    ] = 240.0
+    minutes: Annotated[
+        float, Option(min=0.1, max=600, help="after which a search tries nothing more")
+    ] = 15.0
+    processes: Annotated[
+        int | None,
+        Option(
+            min=1,
+            max=64,
+            help="processes that callers live in; none: one, or one for "
+            "each core beside the gateway's",
+        ),
+    ] = None
+    speech: Annotated[
+        list[Path] | None, Option(help="sound file to say; may be given again and again")
+    ] = None
+    voices: Annotated[
+        Voices | None,
+        Option(
+            help="what is said without --speech: people's readings (package moonshine-voice), or "
+            "synthetic questions; none: people's where they are installed"
+        ),
+    ] = None
+    model: Annotated[str | None, Option(help="checkpoint directory or hub id; none: omni-mini")] = (
+        None
+    )
+    dtype: Annotated[DTypeName, Option(help="type of the weights")] = "auto"
+    seed: Annotated[int, Option(min=0, help="of arrivals, questions, barge-ins and sampling")] = 0
+    max_reply_tokens: Annotated[
+        int, Option(min=1, max=4096, help="text tokens of a reply at most")
+    ] = 64
 
     def __post_init__(self) -> None:
         if self.url is not None:
@@ -121,6 +174,11 @@ class LoadOptions:
         """In how many processes the callers live, with so many cores for them alone."""
         own = max(1, min(MOST_PROCESSES, free_cores)) if self.is_scripted else 1
         return self.processes or own
+
+    @property
+    def files(self) -> list[str]:
+        """Paths of the sound files to say."""
+        return [str(path) for path in self.speech or ()]
 
     @property
     def spoken_by(self) -> Voices:

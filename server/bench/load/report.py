@@ -86,7 +86,7 @@ def conditions(options: LoadOptions) -> dict[str, Any]:
         "vanishing": options.vanishing_share,
         "silence_ms": SILENCE_MS,
         "max_reply_tokens": options.max_reply_tokens,
-        "speech": list(options.speech) or SPEECH[options.spoken_by],
+        "speech": options.files or SPEECH[options.spoken_by],
         "timetable": asdict(Timetable()) if options.is_scripted else None,
     }
 

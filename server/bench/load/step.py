@@ -145,7 +145,7 @@ async def run_step(
             is_echo=target.is_echo,
             key=options.key,
             session=options.session,
-            speech=list(options.speech),
+            speech=options.files,
             voices=options.spoken_by,
             warms_up=warms_up,
             callers=coming[part::count],
