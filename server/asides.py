@@ -10,12 +10,8 @@ import asyncio
 
 from server.translate import aside_of, response_aside, to_protocol
 from streaming.engine.client import EngineClient
-from streaming.engine.messages import (
-    ConversationRefused,
-    EngineFault,
-    Event,
-    OfConversation,
-)
+from streaming.engine.messages.address import OfConversation
+from streaming.engine.messages.events import ConversationRefused, EngineFault, Event
 from streaming.protocol.engine_events import EngineEvent, Failure, ReplyDone, ReplyUsage
 
 

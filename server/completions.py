@@ -34,7 +34,8 @@ from server.settings import Settings
 from server.sound_files import encoded_sound
 from server.telemetry.watch import ConversationWatch
 from server.translate import to_engine, to_protocol
-from streaming.engine import messages as engine
+from streaming.engine.messages.commands import OpenConversation
+from streaming.engine.messages.events import ConversationRefused, EngineFault, Event
 from streaming.protocol import commands as said
 from streaming.protocol import engine_events as heard
 from streaming.protocol.completion_answer import CompletionAnswer
@@ -119,7 +120,7 @@ async def _events(
         while True:
             message = await messages.get()
             watch.heard(message)
-            if isinstance(message, engine.EngineFault):
+            if isinstance(message, EngineFault):
                 error = _refusal_of(message)
                 watch.ends(error.code)
                 raise error
@@ -139,7 +140,7 @@ async def _conversation(
     asked: Asked,
     items: list[said.CreateItem],
     watch: ConversationWatch,
-) -> AsyncIterator[asyncio.Queue[engine.Event]]:
+) -> AsyncIterator[asyncio.Queue[Event]]:
     """Opens a conversation, says all of it and asks for the answer; ends it in any case."""
     with gateway.seat(visitor) as name:
         messages = gateway.engine.subscribe(name)
@@ -158,16 +159,14 @@ async def _conversation(
             gateway.engine.unsubscribe(name)
 
 
-async def _open(
-    gateway: Gateway, name: str, asked: Asked, messages: asyncio.Queue[engine.Event]
-) -> None:
+async def _open(gateway: Gateway, name: str, asked: Asked, messages: asyncio.Queue[Event]) -> None:
     """Asks the engine for a conversation.
 
     Raises:
         ServerError: It refuses, or is gone.
     """
     await gateway.engine.send(
-        engine.OpenConversation(
+        OpenConversation(
             conversation_id=name,
             instructions=asked.instructions,
             tools=asked.tools.texts,
@@ -175,15 +174,15 @@ async def _open(
         )
     )
     match await messages.get():
-        case engine.ConversationRefused(code="context", message=text):
+        case ConversationRefused(code="context", message=text):
             raise ContextFullError(text)
-        case engine.ConversationRefused(message=text):
+        case ConversationRefused(message=text):
             raise FullError(text)
-        case engine.EngineFault(message=text):
+        case EngineFault(message=text):
             raise NotReadyError(text)
 
 
-def _refusal_of(fault: engine.EngineFault) -> ServerError:
+def _refusal_of(fault: EngineFault) -> ServerError:
     """What it means that an item, or all of a conversation, was refused."""
     if fault.fatal:
         return EngineLostError(fault.message)

@@ -18,13 +18,9 @@ from server.outbox import Outbox
 from server.telemetry.watch import ConversationWatch
 from server.translate import to_engine, to_protocol
 from streaming.engine.client import EngineClient
-from streaming.engine.messages import (
-    ConversationOpened,
-    ConversationRefused,
-    EngineFault,
-    OpenConversation,
-)
-from streaming.engine.messages import Event as EngineMessage
+from streaming.engine.messages.commands import OpenConversation
+from streaming.engine.messages.events import ConversationOpened, ConversationRefused, EngineFault
+from streaming.engine.messages.events import Event as EngineMessage
 from streaming.media.formats import AudioFormat
 from streaming.media.playout import Frame
 from streaming.media.video import Pixels

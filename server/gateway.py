@@ -21,7 +21,7 @@ from server.settings import Settings
 from server.telemetry.telemetry import Telemetry
 from server.webrtc.registry import Calls
 from streaming.engine.client import EngineClient
-from streaming.engine.messages import EngineReady
+from streaming.engine.messages.events import EngineReady
 from streaming.logs import CONVERSATION
 
 logger = logging.getLogger("omnilive.gateway")

@@ -14,7 +14,7 @@ from server.errors import IntentError
 from server.gateway import Gateway
 from server.settings import Settings
 from server.telemetry.watch import ConversationWatch
-from streaming.engine.messages import EngineReady
+from streaming.engine.messages.events import EngineReady
 from streaming.protocol import transcription_session
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.ports import RatesPort

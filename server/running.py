@@ -23,7 +23,7 @@ from server.listener import address_of, listen, listen_for_metrics, uvicorn_serv
 from server.settings import Settings
 from server.telemetry.routes import create_metrics_app
 from streaming.engine.client import EngineClient
-from streaming.engine.messages import EngineLoading, EngineReady
+from streaming.engine.messages.events import EngineLoading, EngineReady
 
 logger = logging.getLogger("omnilive.server")
 

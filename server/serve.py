@@ -15,7 +15,7 @@ from server.options import takes_settings
 from server.running import Running, running_server
 from server.settings import Settings
 from streaming import logs
-from streaming.engine.messages import EngineLoading
+from streaming.engine.messages.events import EngineLoading
 from streaming.errors import StreamingError
 
 BANNER = """

@@ -11,7 +11,7 @@ from typing import Any
 from server.clock import unix_s
 from server.settings import Settings
 from server.telemetry.ear import Hearing, WatchedEar
-from streaming.engine.messages import EngineReady
+from streaming.engine.messages.events import EngineReady
 from streaming.media.eye import Eye
 from streaming.media.mouth import Mouth
 from streaming.media.playout import Playout

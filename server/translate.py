@@ -5,7 +5,50 @@ Knows both vocabularies and nothing else; a pure function each way.
 
 from __future__ import annotations
 
-from streaming.engine import messages as engine
+from streaming.engine.messages.commands import (
+    AddItem,
+    CancelResponse,
+    Command,
+    CopyItem,
+    DeleteItem,
+    OpenConversation,
+    Respond,
+    SetTruncation,
+    Transcribe,
+    TruncateItem,
+    UpdateInstructions,
+    UserAudio,
+    UserAudioDrop,
+    UserAudioPause,
+    UserAudioStart,
+    UserAudioStop,
+    UserFrame,
+    UserVideo,
+)
+from streaming.engine.messages.content import (
+    AudioPart,
+    Frame,
+    ImagePart,
+    Part,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    VideoPart,
+)
+from streaming.engine.messages.events import (
+    AudioDelta,
+    EngineFault,
+    Event,
+    InputTranscript,
+    InputTranscriptDelta,
+    ItemTruncated,
+    ResponseDone,
+    ResponseError,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallDone,
+    TranscriptFailed,
+)
 from streaming.protocol import commands as said
 from streaming.protocol import engine_events as heard
 
@@ -15,48 +58,44 @@ FRONT = "root"
 ASIDE = "/"
 
 
-def to_engine(command: said.Command, conversation_id: str) -> engine.Command:
+def to_engine(command: said.Command, conversation_id: str) -> Command:
     """Returns the engine message for a session's command."""
     match command:
         case said.StartUserAudio(item_id=item):
-            return engine.UserAudioStart(conversation_id=conversation_id, item_id=item)
+            return UserAudioStart(conversation_id=conversation_id, item_id=item)
         case said.AppendUserAudio(item_id=item, pcm=pcm):
-            return engine.UserAudio(conversation_id=conversation_id, item_id=item, pcm=pcm)
+            return UserAudio(conversation_id=conversation_id, item_id=item, pcm=pcm)
         case said.AppendUserFrame(item_id=item, frame=frame, frames_per_second=fps):
-            return engine.UserFrame(
+            return UserFrame(
                 conversation_id=conversation_id,
                 item_id=item,
                 frame=_frame(frame),
                 frames_per_second=fps,
             )
         case said.ShowUserVideo(item_id=item, video=video):
-            return engine.UserVideo(
-                conversation_id=conversation_id, item_id=item, video=_video(video)
-            )
+            return UserVideo(conversation_id=conversation_id, item_id=item, video=_video(video))
         case said.PauseUserAudio(item_id=item):
-            return engine.UserAudioPause(conversation_id=conversation_id, item_id=item)
+            return UserAudioPause(conversation_id=conversation_id, item_id=item)
         case said.CommitUserAudio(item_id=item):
-            return engine.UserAudioStop(conversation_id=conversation_id, item_id=item)
+            return UserAudioStop(conversation_id=conversation_id, item_id=item)
         case said.DropUserAudio(item_id=item):
-            return engine.UserAudioDrop(conversation_id=conversation_id, item_id=item)
+            return UserAudioDrop(conversation_id=conversation_id, item_id=item)
         case said.RequestTranscript(item_id=item):
-            return engine.Transcribe(conversation_id=conversation_id, item_id=item)
+            return Transcribe(conversation_id=conversation_id, item_id=item)
         case said.DeleteItem(item_id=item):
-            return engine.DeleteItem(conversation_id=conversation_id, item_id=item)
+            return DeleteItem(conversation_id=conversation_id, item_id=item)
         case said.TruncateItem(item_id=item, audio_end_ms=end_ms):
-            return engine.TruncateItem(
-                conversation_id=conversation_id, item_id=item, audio_end_ms=end_ms
-            )
+            return TruncateItem(conversation_id=conversation_id, item_id=item, audio_end_ms=end_ms)
         case said.UpdateInstructions(instructions=text, tools=tools):
-            return engine.UpdateInstructions(
+            return UpdateInstructions(
                 conversation_id=conversation_id, instructions=text, tools=tools
             )
         case said.SetTruncation(retention_ratio=ratio, items_tokens=tokens):
-            return engine.SetTruncation(
+            return SetTruncation(
                 conversation_id=conversation_id, retention_ratio=ratio, items_tokens=tokens
             )
         case said.CancelResponse(response_id=response, heard_ms=heard_ms):
-            return engine.CancelResponse(
+            return CancelResponse(
                 conversation_id=conversation_id, response_id=response, heard_ms=heard_ms
             )
         case said.CreateItem():
@@ -64,7 +103,7 @@ def to_engine(command: said.Command, conversation_id: str) -> engine.Command:
         case said.StartResponse():
             return _respond(command, conversation_id)
         case said.OpenAside(response_id=response):
-            return engine.OpenConversation(
+            return OpenConversation(
                 conversation_id=aside_of(conversation_id, response),
                 instructions=command.instructions,
                 tools=command.tools,
@@ -86,23 +125,23 @@ def response_aside(conversation_id: str) -> str | None:
     return conversation_id.partition(ASIDE)[2] or None
 
 
-def to_protocol(message: engine.Event) -> heard.EngineEvent | None:
+def to_protocol(message: Event) -> heard.EngineEvent | None:
     """Returns what the message means for the session; None if it is not about one."""
     match message:
-        case engine.TextDelta(response_id=response, text=text):
+        case TextDelta(response_id=response, text=text):
             return heard.ReplyText(response_id=response, text=text)
-        case engine.AudioDelta(response_id=response, pcm=pcm):
+        case AudioDelta(response_id=response, pcm=pcm):
             return heard.ReplyAudio(response_id=response, pcm=pcm)
-        case engine.ResponseDone():
+        case ResponseDone():
             return _reply_done(message)
-        case engine.ToolCallDelta():
+        case ToolCallDelta():
             return heard.ReplyCall(
                 response_id=message.response_id,
                 item_id=message.item_id,
                 name=message.name,
                 arguments=message.arguments,
             )
-        case engine.ToolCallDone():
+        case ToolCallDone():
             return heard.ReplyCallDone(
                 response_id=message.response_id,
                 item_id=message.item_id,
@@ -110,16 +149,16 @@ def to_protocol(message: engine.Event) -> heard.EngineEvent | None:
                 arguments=message.arguments,
                 complete=message.complete,
             )
-        case engine.InputTranscriptDelta(item_id=item, text=text):
+        case InputTranscriptDelta(item_id=item, text=text):
             return heard.InputTranscriptDelta(item_id=item, text=text)
-        case engine.InputTranscript(item_id=item, text=text):
+        case InputTranscript(item_id=item, text=text):
             return heard.InputTranscript(item_id=item, text=text)
-        case engine.TranscriptFailed(item_id=item, code=code, message=text):
+        case TranscriptFailed(item_id=item, code=code, message=text):
             failure = heard.Failure(code=code, message=text)
             return heard.TranscriptFailed(item_id=item, failure=failure)
-        case engine.ItemTruncated(item_id=item, text=text):
+        case ItemTruncated(item_id=item, text=text):
             return heard.ItemTruncated(item_id=item, text=text)
-        case engine.EngineFault(code=code, message=text, item_id=item_or_none, fatal=fatal):
+        case EngineFault(code=code, message=text, item_id=item_or_none, fatal=fatal):
             failure = heard.Failure(code=code, message=text)
             return heard.EngineFault(failure=failure, item_id=item_or_none, fatal=fatal)
         case _:
@@ -130,9 +169,9 @@ def _aside(
     command: said.CreateItem | said.CopyItem | said.StartResponse | said.CancelResponse,
     conversation_id: str,
     parent_id: str,
-) -> engine.Command:
+) -> Command:
     if isinstance(command, said.CopyItem):
-        return engine.CopyItem(
+        return CopyItem(
             conversation_id=conversation_id,
             item_id=command.item_id,
             source_id=parent_id,
@@ -141,9 +180,9 @@ def _aside(
     return to_engine(command, conversation_id)
 
 
-def _add_item(command: said.CreateItem, conversation_id: str) -> engine.AddItem:
+def _add_item(command: said.CreateItem, conversation_id: str) -> AddItem:
     parts = tuple(map(_part, command.parts))
-    return engine.AddItem(
+    return AddItem(
         conversation_id=conversation_id,
         item_id=command.item_id,
         role=command.role,
@@ -152,8 +191,8 @@ def _add_item(command: said.CreateItem, conversation_id: str) -> engine.AddItem:
     )
 
 
-def _respond(command: said.StartResponse, conversation_id: str) -> engine.Respond:
-    return engine.Respond(
+def _respond(command: said.StartResponse, conversation_id: str) -> Respond:
+    return Respond(
         conversation_id=conversation_id,
         response_id=command.response_id,
         item_id=command.item_id,
@@ -167,35 +206,35 @@ def _respond(command: said.StartResponse, conversation_id: str) -> engine.Respon
     )
 
 
-def _part(part: said.Part) -> engine.Part:
+def _part(part: said.Part) -> Part:
     match part:
         case said.TextPart(text=text):
-            return engine.TextPart(text=text)
+            return TextPart(text=text)
         case said.AudioPart(pcm=pcm):
-            return engine.AudioPart(pcm=pcm)
+            return AudioPart(pcm=pcm)
         case said.ImagePart(frame=frame):
-            return engine.ImagePart(frame=_frame(frame))
+            return ImagePart(frame=_frame(frame))
         case said.VideoPart():
             return _video(part)
         case said.ToolCallPart(name=name, arguments=arguments):
-            return engine.ToolCallPart(name=name, arguments=arguments)
+            return ToolCallPart(name=name, arguments=arguments)
         case said.ToolResultPart(output=output):
-            return engine.ToolResultPart(output=output)
+            return ToolResultPart(output=output)
 
 
-def _frame(frame: said.Frame) -> engine.Frame:
-    return engine.Frame(pixels=frame.pixels, rows=frame.rows, columns=frame.columns)
+def _frame(frame: said.Frame) -> Frame:
+    return Frame(pixels=frame.pixels, rows=frame.rows, columns=frame.columns)
 
 
-def _video(video: said.VideoPart) -> engine.VideoPart:
-    return engine.VideoPart(
+def _video(video: said.VideoPart) -> VideoPart:
+    return VideoPart(
         frames=tuple(map(_frame, video.frames)),
         frames_per_second=video.frames_per_second,
         pcm=video.pcm,
     )
 
 
-def _reply_done(message: engine.ResponseDone) -> heard.ReplyDone:
+def _reply_done(message: ResponseDone) -> heard.ReplyDone:
     usage = message.usage
     return heard.ReplyDone(
         response_id=message.response_id,
@@ -215,5 +254,5 @@ def _reply_done(message: engine.ResponseDone) -> heard.ReplyDone:
     )
 
 
-def _failure(error: engine.ResponseError | None) -> heard.Failure | None:
+def _failure(error: ResponseError | None) -> heard.Failure | None:
     return None if error is None else heard.Failure(code=error.code, message=error.message)

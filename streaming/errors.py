@@ -1,7 +1,7 @@
 """The errors of the real-time core.
 
     StreamingError
-    ├── WireError             frames that are not a message of streaming/engine/messages.py
+    ├── WireError             frames that are not a message of streaming/engine/messages/
     ├── ConversationError     what one conversation asked for cannot be done; carries a code
     │   ├── UnknownItemError        an item id this conversation does not hold
     │   ├── DuplicateItemError      an item id it already holds

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import soxr
 
 from clients.python.sources import SAMPLE_RATE_HZ, Recording, read_recording
-from streaming.engine.messages import INPUT_SAMPLE_RATE_HZ
+from streaming.engine.messages.content import INPUT_SAMPLE_RATE_HZ
 
 RECORDING = Path(__file__).parent / "data" / "question_30s.flac"
 SHORT_S, LONG_S = 3, 30

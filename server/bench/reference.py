@@ -38,7 +38,7 @@ from model.prompt import Audio, Message, PromptBuilder
 from model.weights import checkpoint_directory
 from server.bench.errors import ReferenceMissingError
 from streaming.engine.clock import monotonic_s
-from streaming.engine.messages import INPUT_SAMPLE_RATE_HZ
+from streaming.engine.messages.content import INPUT_SAMPLE_RATE_HZ
 
 _EVALUATIONS_A_STEP = 4  # of its Runge-Kutta method
 # In memory the reference nests its Thinker once more than the published names say.

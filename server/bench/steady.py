@@ -26,7 +26,7 @@ from server.bench.options import BenchOptions
 from server.bench.questions import SHORT_S, question
 from server.bench.result import Bar, Result, columns
 from server.bench.turns import EngineTurn, ask, ask_engine, bench_server
-from streaming.engine.messages import StageTimings
+from streaming.engine.messages.events import StageTimings
 
 BARS = (
     Bar(figure="ours", relation="at most", limit=0.5),

@@ -24,20 +24,22 @@ from server.bench.questions import for_engine
 from server.errors import EngineLostError
 from server.running import Running, running_server
 from streaming.engine.client import EngineClient
-from streaming.engine.messages import (
-    INPUT_SAMPLE_RATE_HZ,
+from streaming.engine.messages.commands import (
+    OpenConversation,
+    Respond,
+    UserAudio,
+    UserAudioStart,
+    UserAudioStop,
+)
+from streaming.engine.messages.content import INPUT_SAMPLE_RATE_HZ
+from streaming.engine.messages.events import (
     AudioDelta,
     ConversationOpened,
     ConversationRefused,
     EngineFault,
     EngineLoading,
     Event,
-    OpenConversation,
-    Respond,
     ResponseDone,
-    UserAudio,
-    UserAudioStart,
-    UserAudioStop,
 )
 
 _FRAME_SAMPLES = INPUT_SAMPLE_RATE_HZ * FRAME_MS // 1000

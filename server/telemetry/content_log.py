@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from streaming.engine import messages as engine
+from streaming.engine.messages.events import Event, InputTranscript, ResponseDone, TextDelta
 from streaming.protocol.commands import Aside, Command, CreateItem, TextPart, UpdateInstructions
 
 logger = logging.getLogger("omnilive.content")
@@ -35,14 +35,14 @@ class ContentLog:
             case UpdateInstructions(instructions=text):
                 logger.info("the instructions are: %s", text)
 
-    def heard(self, message: engine.Event) -> None:
+    def heard(self, message: Event) -> None:
         """The engine says something."""
         if not self._asked_for:
             return
         match message:
-            case engine.InputTranscript(text=text):
+            case InputTranscript(text=text):
                 logger.info("the user says: %s", text)
-            case engine.TextDelta(response_id=name, text=text):
+            case TextDelta(response_id=name, text=text):
                 self._texts[name] = (self._texts.get(name, "") + text)[:MAX_TEXT]
-            case engine.ResponseDone(response_id=name):
+            case ResponseDone(response_id=name):
                 logger.info("the reply is: %s", self._texts.pop(name, ""))

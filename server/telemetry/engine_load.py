@@ -19,7 +19,8 @@ from prometheus_client.registry import Collector
 
 from server.telemetry.metrics import PREFIX
 from server.telemetry.names import BATCH
-from streaming.engine.messages import EngineLoad, EngineReady, StageLoad
+from streaming.engine.messages.events import EngineReady
+from streaming.engine.messages.load import EngineLoad, StageLoad
 
 
 class EngineCollector(Collector):

@@ -19,7 +19,7 @@ from server.errors import UnauthorizedError
 from server.gateway import Gateway
 from server.page import file_response, read_files
 from server.telemetry.names import TTFA_STAGES
-from streaming.engine.messages import EngineLoad
+from streaming.engine.messages.load import EngineLoad
 
 HEADERS = {
     # Widths of bars are set by the page's own script.

@@ -16,7 +16,7 @@ from server.telemetry.metrics import Metrics
 from server.telemetry.names import Transport, TurnDetection
 from server.telemetry.reply_watch import ReplyReport
 from server.telemetry.tracing import Trace, Tracing
-from streaming.engine.messages import EngineReady
+from streaming.engine.messages.events import EngineReady
 
 if TYPE_CHECKING:
     from server.telemetry.watch import ConversationWatch

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from server.telemetry.names import TTFA_STAGES, Transport, TurnDetection
 from server.telemetry.player import Player
-from streaming.engine.messages import (
+from streaming.engine.messages.events import (
     AudioDelta,
     ResponseDone,
     ResponseStatus,

@@ -22,7 +22,7 @@ from server.telemetry.recorder import Recorder
 from server.telemetry.tracing import new_tracing
 from server.telemetry.watch import ConversationWatch
 from streaming.engine.client import EngineClient
-from streaming.engine.messages import EngineReady
+from streaming.engine.messages.events import EngineReady
 
 
 class Telemetry:

@@ -20,7 +20,13 @@ from server.telemetry.names import TURN_DETECTIONS, Transport, TurnDetection
 from server.telemetry.player import Player
 from server.telemetry.recorder import Recorder
 from server.telemetry.reply_watch import ReplyWatch, Turn
-from streaming.engine import messages as engine
+from streaming.engine.messages.events import (
+    AudioDelta,
+    Event,
+    InputTranscript,
+    ResponseDone,
+    TextDelta,
+)
 from streaming.media.codecs import AUDIBLE, is_silent
 from streaming.media.playout import Frame
 from streaming.protocol.commands import Aside, CancelResponse, Command, StartResponse
@@ -167,15 +173,15 @@ class ConversationWatch:
                 if name in self._replies:
                     self._replies[name].cancelled_s = self._clock()
 
-    def heard(self, message: engine.Event) -> None:
+    def heard(self, message: Event) -> None:
         """The engine has said something of the conversation."""
         self._content.heard(message)
         match message:
-            case engine.TextDelta() | engine.AudioDelta() | engine.ResponseDone():
+            case TextDelta() | AudioDelta() | ResponseDone():
                 reply = self._replies.get(message.response_id)
                 if reply is not None:
                     reply.take(message, self._clock(), self._hz)
-            case engine.InputTranscript(item_id=item, text=text):
+            case InputTranscript(item_id=item, text=text):
                 barge_in = self._barge_in
                 if barge_in is not None and barge_in.item_id == item and not text.strip():
                     self._false_interruption("no_words")

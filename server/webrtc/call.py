@@ -37,7 +37,7 @@ from server.webrtc.offer import Offer
 from server.webrtc.peer import Peer
 from server.webrtc.registry import Listener
 from server.webrtc.speaker import Speaker
-from streaming.engine.messages import EngineReady
+from streaming.engine.messages.events import EngineReady
 from streaming.media.errors import FrameError, PlayoutFullError
 from streaming.media.formats import PCM_48K
 from streaming.media.playout import Frame, Playout

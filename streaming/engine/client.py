@@ -16,18 +16,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from streaming.engine.link import EngineLink
-from streaming.engine.messages import (
-    CloseConversation,
-    Command,
+from streaming.engine.messages.address import OfConversation
+from streaming.engine.messages.commands import CloseConversation, Command, Ping
+from streaming.engine.messages.events import (
     ConversationOpened,
     EngineFault,
-    EngineLoad,
     EngineLoading,
     EngineReady,
     Event,
-    OfConversation,
-    Ping,
 )
+from streaming.engine.messages.load import EngineLoad
 from streaming.engine.settings import ClientSettings, EngineSettings
 from streaming.errors import EngineGoneError
 

@@ -11,22 +11,18 @@ from streaming.engine.door import Door
 from streaming.engine.ground import Ground
 from streaming.engine.hearing import Listener
 from streaming.engine.incoming import Hearing, Phase
-from streaming.engine.messages import (
+from streaming.engine.messages.address import OfConversation
+from streaming.engine.messages.commands import (
     AddItem,
     CancelResponse,
     CloseConversation,
     Command,
     CopyItem,
     DeleteItem,
-    EngineFault,
-    MediaPart,
-    OfConversation,
     OpenConversation,
     Ping,
-    Pong,
     Respond,
     SetTruncation,
-    TextPart,
     Transcribe,
     TruncateItem,
     UpdateInstructions,
@@ -38,6 +34,8 @@ from streaming.engine.messages import (
     UserFrame,
     UserVideo,
 )
+from streaming.engine.messages.content import MediaPart, TextPart
+from streaming.engine.messages.events import EngineFault, Pong
 from streaming.engine.refusals import refusal
 from streaming.engine.replies import Replies
 from streaming.engine.scheduler import Scheduler

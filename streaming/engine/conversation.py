@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from streaming.engine.heard import HeardMap
-from streaming.engine.messages import OfConversation, Transcribe
+from streaming.engine.messages.address import OfConversation
+from streaming.engine.messages.commands import Transcribe
 from streaming.engine.pieces import Piece
 from streaming.engine.reply import Reply
 from streaming.engine.timeline import Timeline

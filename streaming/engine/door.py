@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from streaming.engine.conversation import MAX_ASIDES, Conversation
 from streaming.engine.ground import Ground
-from streaming.engine.messages import ConversationOpened, ConversationRefused, OpenConversation
+from streaming.engine.messages.commands import OpenConversation
+from streaming.engine.messages.events import ConversationOpened, ConversationRefused
 from streaming.engine.scheduler import Scheduler
 from streaming.engine.timeline import Timeline
 from streaming.errors import RefusedError

@@ -26,16 +26,15 @@ from streaming.engine.footprint import check_fits, free_bytes
 from streaming.engine.ground import Ground
 from streaming.engine.hearing import Listener
 from streaming.engine.memory import Finish, Memory
-from streaming.engine.messages import (
-    CloseConversation,
-    Command,
+from streaming.engine.messages.commands import CloseConversation, Command
+from streaming.engine.messages.events import (
     EngineFault,
-    EngineLoad,
     EngineReady,
     Event,
     ResponseError,
     TranscriptFailed,
 )
+from streaming.engine.messages.load import EngineLoad
 from streaming.engine.meter import Meter
 from streaming.engine.reading import Reader
 from streaming.engine.replies import Replies

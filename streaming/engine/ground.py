@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from model.omni import OmniModel
 from streaming.engine.clock import Clock
 from streaming.engine.memory import Memory
-from streaming.engine.messages import Event, PreemptionReason
+from streaming.engine.messages.events import Event
+from streaming.engine.messages.load import PreemptionReason
 from streaming.engine.sounds import Sounds
 from streaming.engine.template import Template
 

@@ -17,7 +17,8 @@ from streaming.engine.conversation import Conversation
 from streaming.engine.ground import Ground
 from streaming.engine.incoming import LIVE, Hearing, Phase
 from streaming.engine.memory import Finish
-from streaming.engine.messages import MediaPart, TextPart, UserFrame, VideoPart
+from streaming.engine.messages.commands import UserFrame
+from streaming.engine.messages.content import MediaPart, TextPart, VideoPart
 from streaming.engine.parts import Parts
 from streaming.engine.pieces import Piece
 from streaming.engine.seeing import Eyes, Glimpse

@@ -15,7 +15,8 @@ from typing import Any, Self
 import zmq
 import zmq.asyncio
 
-from streaming.engine.messages import Command, Event, Ping, Shutdown
+from streaming.engine.messages.commands import Command, Ping, Shutdown
+from streaming.engine.messages.events import Event
 from streaming.engine.settings import ClientSettings
 from streaming.engine.wire import decode, encode
 from streaming.errors import EngineGoneError

@@ -16,7 +16,7 @@ import torch
 
 from streaming.engine.conversation import Conversation
 from streaming.engine.memory import Memory
-from streaming.engine.messages import (
+from streaming.engine.messages.load import (
     EngineLoad,
     PreemptionReason,
     Preemptions,

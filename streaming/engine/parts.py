@@ -12,7 +12,7 @@ from torch import Tensor
 
 from model.mel import LogMel
 from streaming.engine.incoming import Hearing, Live
-from streaming.engine.messages import AudioPart, ImagePart, MediaPart, TextPart, VideoPart
+from streaming.engine.messages.content import AudioPart, ImagePart, MediaPart, TextPart, VideoPart
 from streaming.engine.pieces import Piece
 from streaming.engine.seeing import Eyes
 from streaming.engine.sounds import Sounds

@@ -17,7 +17,7 @@ from streaming.engine.conversation import Conversation
 from streaming.engine.decoding import Decoding
 from streaming.engine.ground import Ground
 from streaming.engine.memory import Finish, pad_rows
-from streaming.engine.messages import TextDelta
+from streaming.engine.messages.events import TextDelta
 from streaming.engine.pieces import Piece, Placed
 from streaming.engine.reply import Reply
 

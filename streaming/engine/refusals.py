@@ -5,14 +5,13 @@ Knows which message the sender of each command waits for. Does not know why it c
 
 from __future__ import annotations
 
-from streaming.engine.messages import (
+from streaming.engine.messages.address import OfConversation
+from streaming.engine.messages.commands import Respond, Transcribe
+from streaming.engine.messages.events import (
     EngineFault,
     Event,
-    OfConversation,
-    Respond,
     ResponseDone,
     ResponseError,
-    Transcribe,
     TranscriptFailed,
 )
 

@@ -15,16 +15,16 @@ from streaming.engine.forced import ForcedSampler
 from streaming.engine.ground import Ground
 from streaming.engine.hearing import Listener
 from streaming.engine.incoming import Phase
-from streaming.engine.messages import (
+from streaming.engine.messages.commands import Respond
+from streaming.engine.messages.content import ToolCallPart
+from streaming.engine.messages.events import (
     EngineFault,
     ItemTruncated,
-    Respond,
     ResponseDone,
     ResponseError,
     ResponseStatus,
     ToolCallDelta,
     ToolCallDone,
-    ToolCallPart,
     Usage,
 )
 from streaming.engine.pieces import Piece

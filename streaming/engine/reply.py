@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from streaming.engine.messages import StageTimings
+from streaming.engine.messages.events import StageTimings
 from streaming.engine.scheduler import Playout, Stage
 from streaming.engine.timeline import Item
 from streaming.engine.tool_calls import Where

@@ -18,7 +18,7 @@ from model.errors import InputError
 from model.positions import Grid
 from model.vision_input import RGB, Patches, VideoState, VisionInput, fitted_size, scaled
 from streaming.engine.ground import Ground
-from streaming.engine.messages import Frame, ImagePart, VideoPart
+from streaming.engine.messages.content import Frame, ImagePart, VideoPart
 from streaming.engine.pieces import Piece
 from streaming.engine.sighted import Sighted, SightKind
 from streaming.errors import BadPartError

@@ -23,7 +23,7 @@ from streaming.engine.decoding import Decoding
 from streaming.engine.ground import Ground
 from streaming.engine.heard import HeardMap
 from streaming.engine.memory import Finish, pad_rows
-from streaming.engine.messages import AudioDelta
+from streaming.engine.messages.events import AudioDelta
 
 
 @dataclass(slots=True)

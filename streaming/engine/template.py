@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model.chat import Chat
 from model.omni import OmniModel
-from streaming.engine.messages import Role, TextPart, ToolCallPart, ToolResultPart
+from streaming.engine.messages.content import Role, TextPart, ToolCallPart, ToolResultPart
 from streaming.engine.pieces import Piece
 from streaming.engine.sighted import Sighted, SightKind
 from streaming.engine.tool_calls import call_text, result_text, system_text

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from streaming.engine.messages import Role
+from streaming.engine.messages.content import Role
 from streaming.engine.pieces import Piece, Placed
 from streaming.errors import DuplicateItemError, RefusedError, UnknownItemError
 

@@ -17,7 +17,7 @@ from model.tokenizer import TextStream
 from streaming.engine.conversation import Conversation
 from streaming.engine.ground import Ground
 from streaming.engine.memory import positions_from
-from streaming.engine.messages import InputTranscript, InputTranscriptDelta, TranscriptFailed
+from streaming.engine.messages.events import InputTranscript, InputTranscriptDelta, TranscriptFailed
 from streaming.engine.pieces import Piece
 from streaming.engine.reading import PREFILL_TOKENS, Reader
 from streaming.errors import ConversationError, RefusedError

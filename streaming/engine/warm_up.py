@@ -7,18 +7,15 @@ memory taken when they first run.
 from __future__ import annotations
 
 from streaming.engine.engine import Engine
-from streaming.engine.messages import (
-    INPUT_SAMPLE_RATE_HZ,
+from streaming.engine.messages.commands import (
     AddItem,
-    AudioDelta,
-    AudioPart,
     CancelResponse,
     CloseConversation,
-    ConversationRefused,
     OpenConversation,
     Respond,
-    ResponseDone,
 )
+from streaming.engine.messages.content import INPUT_SAMPLE_RATE_HZ, AudioPart
+from streaming.engine.messages.events import AudioDelta, ConversationRefused, ResponseDone
 
 NAME = "warm-up"
 # Quiet noise would do as well: what is heard does not matter. Two blocks, the second a part.

@@ -16,7 +16,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import orjson
 
-from streaming.engine.messages import Command, Event
+from streaming.engine.messages.commands import Command
+from streaming.engine.messages.events import Event
 from streaming.errors import WireError
 
 # The largest single message: an item of ten minutes of 16 kHz float32.

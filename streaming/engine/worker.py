@@ -27,7 +27,8 @@ from streaming.engine import lifeline
 from streaming.engine.clock import monotonic_s
 from streaming.engine.engine import Engine
 from streaming.engine.footprint import give_back_unused
-from streaming.engine.messages import Command, EngineFault, EngineLoading, Event, Shutdown
+from streaming.engine.messages.commands import Command, Shutdown
+from streaming.engine.messages.events import EngineFault, EngineLoading, Event
 from streaming.engine.reports import Reports
 from streaming.engine.settings import EngineSettings
 from streaming.engine.warm_up import warm_up

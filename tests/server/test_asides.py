@@ -3,7 +3,13 @@
 import asyncio
 
 from server.asides import Asides
-from streaming.engine import messages as m
+from streaming.engine.messages.events import (
+    ConversationOpened,
+    ConversationRefused,
+    EngineFault,
+    ResponseDone,
+    TextDelta,
+)
 from streaming.protocol.engine_events import ReplyDone, ReplyText
 
 
@@ -28,17 +34,17 @@ def opened():
 
 def test_it_concerns_only_what_stands_beside():
     asides, _ = opened()
-    assert asides.concern(m.ConversationOpened(conversation_id="c/r"))
-    assert not asides.concern(m.ConversationOpened(conversation_id="c"))
-    assert not asides.concern(m.EngineFault(conversation_id=None, code="x", message="y"))
+    assert asides.concern(ConversationOpened(conversation_id="c/r"))
+    assert not asides.concern(ConversationOpened(conversation_id="c"))
+    assert not asides.concern(EngineFault(conversation_id=None, code="x", message="y"))
 
 
 def test_a_reply_passes_and_its_end_gives_the_slot_back():
     asides, engine = opened()
-    delta = m.TextDelta(conversation_id="c/r", response_id="r", text="hi")
+    delta = TextDelta(conversation_id="c/r", response_id="r", text="hi")
     assert asides.take(delta) == ReplyText(response_id="r", text="hi")
-    assert asides.take(m.ConversationOpened(conversation_id="c/r")) is None
-    done = m.ResponseDone(conversation_id="c/r", response_id="r", status="completed")
+    assert asides.take(ConversationOpened(conversation_id="c/r")) is None
+    done = ResponseDone(conversation_id="c/r", response_id="r", status="completed")
     assert asides.take(done).status == "completed"
     assert engine.subscribed == set()
     assert asides.take(delta) is None
@@ -46,8 +52,8 @@ def test_a_reply_passes_and_its_end_gives_the_slot_back():
 
 def test_whatever_cannot_be_done_ends_the_response_once():
     for failure in (
-        m.ConversationRefused(conversation_id="c/r", code="capacity", message="full"),
-        m.EngineFault(conversation_id="c/r", code="capacity", message="full", item_id="i"),
+        ConversationRefused(conversation_id="c/r", code="capacity", message="full"),
+        EngineFault(conversation_id="c/r", code="capacity", message="full", item_id="i"),
     ):
         asides, engine = opened()
         end = asides.take(failure)

@@ -4,21 +4,43 @@ from dataclasses import fields
 from typing import get_args
 
 from server.translate import response_aside, to_engine, to_protocol
-from streaming.engine import messages as engine
+from streaming.engine.messages.commands import CopyItem, OpenConversation
+from streaming.engine.messages.content import (
+    AudioPart,
+    Frame,
+    ImagePart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    VideoPart,
+)
+from streaming.engine.messages.events import (
+    ConversationOpened,
+    ConversationRefused,
+    EngineLoading,
+    EngineReady,
+    Event,
+    Pong,
+    ResponseDone,
+    ResponseError,
+    StageTimings,
+    Usage,
+)
+from streaming.engine.messages.load import EngineLoad
 from streaming.protocol import commands as said
 from streaming.protocol import engine_events as heard
 
 # What each engine message is for, where it is no business of a session.
 BEFORE_OR_BESIDE = {
-    engine.EngineLoading,
-    engine.EngineReady,
-    engine.EngineLoad,
-    engine.ConversationOpened,
-    engine.ConversationRefused,
-    engine.Pong,
+    EngineLoading,
+    EngineReady,
+    EngineLoad,
+    ConversationOpened,
+    ConversationRefused,
+    Pong,
 }
 FRAME = said.Frame(pixels=b"rgb", rows=1, columns=1)
-SAME_FRAME = engine.Frame(pixels=b"rgb", rows=1, columns=1)
+SAME_FRAME = Frame(pixels=b"rgb", rows=1, columns=1)
 VALUES = {
     "item_id": "item",
     "response_id": "resp",
@@ -61,8 +83,8 @@ VALUES = {
     "code": "c",
     "message": "m",
     "fatal": True,
-    "usage": engine.Usage(input_text_tokens=1, input_audio_tokens=2, output_audio_tokens=3),
-    "timings": engine.StageTimings(),
+    "usage": Usage(input_text_tokens=1, input_audio_tokens=2, output_audio_tokens=3),
+    "timings": StageTimings(),
 }
 
 
@@ -72,7 +94,7 @@ def example(kind):
 
 def test_every_command_becomes_a_message_of_this_conversation():
     made = [to_engine(example(kind), "conv") for kind in get_args(said.Command)]
-    beside = {engine.OpenConversation, engine.CopyItem}
+    beside = {OpenConversation, CopyItem}
     for message in made:
         expected = "conv/resp" if type(message) in beside else "conv"
         assert message.conversation_id == expected
@@ -82,12 +104,12 @@ def test_every_command_becomes_a_message_of_this_conversation():
 def test_an_item_keeps_its_parts_and_its_place():
     item = to_engine(example(said.CreateItem), "conv")
     assert item.parts == (
-        engine.TextPart(text="hi"),
-        engine.AudioPart(pcm=b"abcd"),
-        engine.ImagePart(frame=SAME_FRAME),
-        engine.VideoPart(frames=(SAME_FRAME,), frames_per_second=0.5, pcm=b"efgh"),
-        engine.ToolCallPart(name="f", arguments="{}"),
-        engine.ToolResultPart(output="18"),
+        TextPart(text="hi"),
+        AudioPart(pcm=b"abcd"),
+        ImagePart(frame=SAME_FRAME),
+        VideoPart(frames=(SAME_FRAME,), frames_per_second=0.5, pcm=b"efgh"),
+        ToolCallPart(name="f", arguments="{}"),
+        ToolResultPart(output="18"),
     )
     assert (item.previous_item_id, item.role) == ("before", "user")
     front = said.CreateItem(item_id="i", previous_item_id=None, role="user", parts=())
@@ -98,7 +120,7 @@ def test_what_a_camera_saw_keeps_its_place():
     frame = to_engine(example(said.AppendUserFrame), "conv")
     assert (frame.item_id, frame.frame, frame.frames_per_second) == ("item", SAME_FRAME, 2.0)
     shown = to_engine(example(said.ShowUserVideo), "conv")
-    assert shown.video == engine.VideoPart(frames=(SAME_FRAME,), frames_per_second=0.5)
+    assert shown.video == VideoPart(frames=(SAME_FRAME,), frames_per_second=0.5)
 
 
 def test_a_response_keeps_its_choices():
@@ -122,7 +144,7 @@ def test_a_response_aside_has_a_conversation_that_knows_its_parent():
 
 
 def test_every_message_about_a_conversation_reaches_its_session():
-    for kind in get_args(engine.Event):
+    for kind in get_args(Event):
         if kind in BEFORE_OR_BESIDE:
             continue
         event = to_protocol(example(kind))
@@ -130,9 +152,7 @@ def test_every_message_about_a_conversation_reaches_its_session():
 
 
 def test_a_reply_that_failed_says_why():
-    error = engine.ResponseError(code="c", message="m")
-    done = engine.ResponseDone(
-        conversation_id="conv", response_id="r", status="failed", error=error
-    )
+    error = ResponseError(code="c", message="m")
+    done = ResponseDone(conversation_id="conv", response_id="r", status="failed", error=error)
     assert to_protocol(done).failure == heard.Failure(code="c", message="m")
-    assert to_protocol(example(engine.ResponseDone)).usage.input_audio_tokens == 2
+    assert to_protocol(example(ResponseDone)).usage.input_audio_tokens == 2

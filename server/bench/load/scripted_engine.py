@@ -22,7 +22,29 @@ import numpy as np
 import zmq
 
 from server.bench.load.child import keep_to
-from streaming.engine import messages as m
+from streaming.engine.messages.address import OfResponse
+from streaming.engine.messages.commands import (
+    CancelResponse,
+    CloseConversation,
+    Command,
+    OpenConversation,
+    Ping,
+    Respond,
+    Shutdown,
+    TruncateItem,
+)
+from streaming.engine.messages.events import (
+    AudioDelta,
+    ConversationOpened,
+    ConversationRefused,
+    EngineReady,
+    Event,
+    ItemTruncated,
+    Pong,
+    ResponseDone,
+    ResponseStatus,
+    TextDelta,
+)
 from streaming.engine.settings import EngineSettings
 from streaming.engine.wire import decode, encode
 
@@ -64,7 +86,7 @@ class ScriptedEngine:
         self,
         settings: EngineSettings,
         timetable: Timetable,
-        send: Callable[[m.Event], None],
+        send: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._timetable = timetable
@@ -72,14 +94,14 @@ class ScriptedEngine:
         self._send = send
         self._clock = clock
         self._open: dict[str, str | None] = {}  # conversation → reply that is under way
-        self._due: list[tuple[float, int, m.Event]] = []
+        self._due: list[tuple[float, int, Event]] = []
         self._count = 0
         self._piece = _tone(timetable.piece_s)
 
     @property
-    def ready(self) -> m.EngineReady:
+    def ready(self) -> EngineReady:
         """What it says of itself."""
-        return m.EngineReady(
+        return EngineReady(
             model_id=MODEL_ID,
             inputs=("text", "audio"),
             voices=(VOICE,),
@@ -97,48 +119,46 @@ class ScriptedEngine:
         """Sends what is due; what belongs to a reply that is over is forgotten."""
         while self._due and self._due[0][0] <= self._clock():
             _, _, event = heapq.heappop(self._due)
-            assert isinstance(event, m.OfResponse), "only replies are timed"
+            assert isinstance(event, OfResponse), "only replies are timed"
             if self._open.get(event.conversation_id) != event.response_id:
                 continue
-            if isinstance(event, m.ResponseDone):
+            if isinstance(event, ResponseDone):
                 self._open[event.conversation_id] = None
             self._send(event)
 
-    def take(self, command: m.Command) -> None:
+    def take(self, command: Command) -> None:
         """Answers one command; what needs no answer is passed over."""
         match command:
-            case m.Ping(nonce=nonce):
-                self._send(m.Pong(nonce=nonce))
-            case m.OpenConversation(conversation_id=name):
+            case Ping(nonce=nonce):
+                self._send(Pong(nonce=nonce))
+            case OpenConversation(conversation_id=name):
                 self._open_conversation(name)
-            case m.CloseConversation(conversation_id=name):
+            case CloseConversation(conversation_id=name):
                 self._open.pop(name, None)
-            case m.Respond():
+            case Respond():
                 self._respond(command)
-            case m.CancelResponse(conversation_id=name, response_id=reply):
+            case CancelResponse(conversation_id=name, response_id=reply):
                 if self._open.get(name) == reply:
                     self._open[name] = None
                     self._send(_done(name, reply, "cancelled", "client_cancelled"))
-            case m.TruncateItem(conversation_id=name, item_id=item):
-                self._send(m.ItemTruncated(conversation_id=name, item_id=item, text=WORDS))
+            case TruncateItem(conversation_id=name, item_id=item):
+                self._send(ItemTruncated(conversation_id=name, item_id=item, text=WORDS))
 
     def _open_conversation(self, name: str) -> None:
         limit = self._settings.max_conversations
         if len(self._open) >= limit:
             message = f"{limit} conversations are open"
-            self._send(
-                m.ConversationRefused(conversation_id=name, code="capacity", message=message)
-            )
+            self._send(ConversationRefused(conversation_id=name, code="capacity", message=message))
         else:
             self._open[name] = None
-            self._send(m.ConversationOpened(conversation_id=name))
+            self._send(ConversationOpened(conversation_id=name))
 
-    def _respond(self, asked: m.Respond) -> None:
+    def _respond(self, asked: Respond) -> None:
         now_s, times = self._clock(), self._timetable
         name, reply = asked.conversation_id, asked.response_id
         self._open[name] = reply
-        text = m.TextDelta(conversation_id=name, response_id=reply, text=WORDS)
-        sound = m.AudioDelta(conversation_id=name, response_id=reply, pcm=self._piece)
+        text = TextDelta(conversation_id=name, response_id=reply, text=WORDS)
+        sound = AudioDelta(conversation_id=name, response_id=reply, pcm=self._piece)
         self._at(now_s + times.first_text_s, text)
         at_s = now_s + times.first_sound_s
         for _ in range(times.pieces):
@@ -147,13 +167,13 @@ class ScriptedEngine:
             at_s += times.piece_s * times.rtf
         self._at(at_s, _done(name, reply, "completed", None))
 
-    def _at(self, at_s: float, event: m.Event) -> None:
+    def _at(self, at_s: float, event: Event) -> None:
         self._count += 1  # two events of one moment keep their order
         heapq.heappush(self._due, (at_s, self._count, event))
 
 
-def _done(name: str, reply: str, status: m.ResponseStatus, reason: str | None) -> m.ResponseDone:
-    return m.ResponseDone(conversation_id=name, response_id=reply, status=status, reason=reason)
+def _done(name: str, reply: str, status: ResponseStatus, reason: str | None) -> ResponseDone:
+    return ResponseDone(conversation_id=name, response_id=reply, status=status, reason=reason)
 
 
 def _tone(duration_s: float) -> bytes:
@@ -166,7 +186,7 @@ def _tone(duration_s: float) -> bytes:
 def run(socket: zmq.Socket[bytes], settings: EngineSettings, timetable: Timetable) -> None:
     """Turns the loop until the gateway says so or is gone."""
 
-    def send(event: m.Event) -> None:
+    def send(event: Event) -> None:
         socket.send_multipart(encode(event))
 
     engine = ScriptedEngine(settings, timetable, send)
@@ -181,9 +201,9 @@ def run(socket: zmq.Socket[bytes], settings: EngineSettings, timetable: Timetabl
             return
         if socket in ready:
             command = decode(socket.recv_multipart())
-            if isinstance(command, m.Shutdown):
+            if isinstance(command, Shutdown):
                 return
-            assert isinstance(command, m.Command), type(command).__name__
+            assert isinstance(command, Command), type(command).__name__
             engine.take(command)
         engine.send_due()
 

@@ -24,7 +24,7 @@ from server.engine import new_engine
 from server.errors import ServerError
 from server.running import running_server
 from server.settings import Settings, load_settings
-from streaming.engine.messages import EngineLoading
+from streaming.engine.messages.events import EngineLoading
 from streaming.errors import StreamingError
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from streaming.engine import messages as engine
+from streaming.engine.messages.commands import UserAudioStop, UserFrame
 from tests.clients.web.browser import browsing
 from tests.clients.web.rig import ALERT, BROWSER, CAPTIONS, SEES, STATUS, choose, click, serving
 
@@ -54,7 +54,7 @@ async def test_the_model_sees_what_the_camera_shows(tmp_path, voice, transport):
         await tab.until(f"{STATUS}.startsWith('Connected')")
         assert await tab.run(NOTE) == "The model sees this."
         await tab.until(f"{CAPTIONS}.includes('what was said')")
-        frames = [message.frame for message in scripted.of(engine.UserFrame)]
+        frames = [message.frame for message in scripted.of(UserFrame)]
         assert len(frames) >= 4
         assert {(frame.rows, frame.columns) for frame in frames} == {SIZES[transport]}
         assert len({frame.pixels for frame in frames}) > 1, "the pictures move"
@@ -62,12 +62,12 @@ async def test_the_model_sees_what_the_camera_shows(tmp_path, voice, transport):
         # Turned off, nothing more of it leaves the browser.
         await tab.run(click("camera"))
         await tab.until("document.getElementById('preview').hidden")
-        sent = len(scripted.of(engine.UserFrame))
-        turns = len(scripted.of(engine.UserAudioStop))
+        sent = len(scripted.of(UserFrame))
+        turns = len(scripted.of(UserAudioStop))
         async with asyncio.timeout(60):
-            while len(scripted.of(engine.UserAudioStop)) < turns + 2:  # noqa: ASYNC110
+            while len(scripted.of(UserAudioStop)) < turns + 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
-        assert len(scripted.of(engine.UserFrame)) <= sent + 1
+        assert len(scripted.of(UserFrame)) <= sent + 1
 
 
 async def test_no_picture_leaves_for_a_model_without_eyes(tmp_path, voice):
@@ -81,7 +81,7 @@ async def test_no_picture_leaves_for_a_model_without_eyes(tmp_path, voice):
         await tab.run(click("start"))
         await tab.until(f"{CAPTIONS}.includes('what was said')")
         assert "takes no video" in await tab.run(NOTE)
-        assert scripted.of(engine.UserFrame) == []
+        assert scripted.of(UserFrame) == []
         assert await tab.run(ALERT) == "", "the server would have refused one"
 
 
@@ -101,7 +101,7 @@ async def test_push_to_talk_by_the_keyboard(tmp_path, voice):
         await asyncio.sleep(11)  # the fake microphone says its question once in this time
         await tab.command("Input.dispatchKeyEvent", type="keyUp", **key)
         await tab.until(f"{CAPTIONS}.includes('what was said')")
-        assert len(scripted.of(engine.UserAudioStop)) == 1
+        assert len(scripted.of(UserAudioStop)) == 1
 
 
 async def test_a_refused_microphone_is_said_and_typing_works(tmp_path):

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from streaming.engine import messages as engine
+from streaming.engine.messages.commands import Respond, TruncateItem
 from tests.clients.web.browser import browsing
 from tests.clients.web.rig import ALERT, BROWSER, CAPTIONS, STATUS, choose, click, serving
 
@@ -96,7 +96,7 @@ async def test_the_voice_that_was_chosen_answers(tmp_path, voice):
         await tab.run(choose("voice", "Bob"))
         await tab.run(click("start"))
         await tab.until(f"{CAPTIONS}.includes('what was said')")
-        assert scripted.of(engine.Respond)[0].voice == "Bob"
+        assert scripted.of(Respond)[0].voice == "Bob"
 
 
 @pytest.mark.parametrize("transport", ["webrtc", "websocket"])
@@ -109,7 +109,7 @@ async def test_a_reply_is_cut_by_voice(tmp_path, voice, transport):
         await tab.run(choose("transport", transport))
         await tab.run(click("start"))
         await tab.until(CUT, timeout_s=60)
-        cut = scripted.of(engine.TruncateItem)
+        cut = scripted.of(TruncateItem)
         assert cut
         assert 1_000 < cut[-1].audio_end_ms < 20_000
         await tab.until(f"{scale('reply-level')} < 0.2")
@@ -126,7 +126,7 @@ async def test_a_reply_is_cut_by_the_button(tmp_path, voice):
         await tab.run(click("interrupt"))
         await tab.until(f"{scale('reply-level')} < 0.2")
         await tab.until(CUT)
-        assert len(scripted.of(engine.TruncateItem)) == 1
+        assert len(scripted.of(TruncateItem)) == 1
         assert await tab.run("document.getElementById('interrupt').hidden")
 
 

@@ -7,7 +7,7 @@ from server.bench.floors import Work
 from server.bench.machine import Rates
 from server.bench.steady import cost_table, stage_costs
 from server.bench.turns import EngineTurn
-from streaming.engine.messages import ResponseDone, StageTimings
+from streaming.engine.messages.events import ResponseDone, StageTimings
 
 RATES = Rates(read_bytes_s=1.0, operations_s={torch.float32: 1.0})
 

@@ -7,7 +7,7 @@ from server.telemetry.journal import Journal
 from server.telemetry.metrics import Metrics
 from server.telemetry.recorder import Recorder
 from server.telemetry.tracing import NoTracing
-from streaming.engine.messages import EngineReady
+from streaming.engine.messages.events import EngineReady
 
 READY = EngineReady(
     model_id="scripted",

@@ -7,7 +7,8 @@ import pytest
 from server.telemetry.journal import MAX_REPLIES, Journal
 from server.telemetry.ops import FILES
 from server.telemetry.reply_watch import ReplyReport
-from streaming.engine.messages import EngineLoad, Usage
+from streaming.engine.messages.events import Usage
+from streaming.engine.messages.load import EngineLoad
 from tests.server.webrtc.rig import calling, question
 
 KEY = "an operator's key"

@@ -17,7 +17,7 @@ from server.settings import load_settings
 from server.telemetry.names import TTFA_STAGES
 from server.telemetry.spans import SpanTracing
 from server.telemetry.tracing import NoTracing, new_tracing
-from streaming.engine import messages as m
+from streaming.engine.messages.events import ResponseError, TextDelta, Usage
 from tests.server.telemetry.rig import collector
 from tests.server.telemetry.test_watch import REPLY, Clock, Talk
 from tests.server.webrtc.rig import calling, question, tone
@@ -35,7 +35,7 @@ def traced_turn(ratio=1.0, **done):
     talk.watch.speech_stopped(start_s, 2_000)
     talk.ask()
     clock.now_s = start_s + 0.6
-    talk.watch.heard(m.TextDelta(**REPLY, text="So"))
+    talk.watch.heard(TextDelta(**REPLY, text="So"))
     clock.now_s = start_s + 0.7
     talk.sound(tone(0.25))
     clock.now_s = start_s + 1.6
@@ -47,7 +47,7 @@ def traced_turn(ratio=1.0, **done):
 
 
 def test_a_conversation_has_turns_and_a_turn_its_stages():
-    usage = m.Usage(input_tokens=40, cached_tokens=30, output_text_tokens=5, output_audio_tokens=25)
+    usage = Usage(input_tokens=40, cached_tokens=30, output_text_tokens=5, output_audio_tokens=25)
     spans, _ = traced_turn(usage=usage)
     assert set(spans) == {"conversation", "chat scripted", "answering", *TTFA_STAGES}
     conversation, turn = spans["conversation"], spans["chat scripted"]
@@ -73,7 +73,7 @@ def test_a_conversation_has_turns_and_a_turn_its_stages():
 
 
 def test_a_failed_reply_is_an_error_in_its_trace():
-    error = m.ResponseError(code="internal_error", message="marmalade")
+    error = ResponseError(code="internal_error", message="marmalade")
     spans, _ = traced_turn(status="failed", error=error)
     turn = spans["chat scripted"]
     assert not turn.status.is_ok

@@ -6,7 +6,13 @@ from server.telemetry.content_log import ContentLog
 from server.telemetry.names import TTFA_STAGES
 from server.telemetry.player import Player
 from server.telemetry.watch import ConversationWatch
-from streaming.engine import messages as m
+from streaming.engine.messages.events import (
+    AudioDelta,
+    InputTranscript,
+    ResponseDone,
+    StageTimings,
+    TextDelta,
+)
 from streaming.media.playout import SILENCE, Frame
 from streaming.protocol import commands as said
 from tests.server.telemetry.rig import Clock, Meters
@@ -16,7 +22,7 @@ NAME = "conv"
 REPLY = {"conversation_id": NAME, "response_id": "r"}
 LOUD = tone(0.02)
 SOUND = {"output": {"format": {"type": "audio/pcm", "rate": 24_000}}}
-TIMINGS = m.StageTimings(
+TIMINGS = StageTimings(
     queue_s=0.01,
     prefill_s=0.03,
     first_text_s=0.06,
@@ -70,14 +76,14 @@ class Talk:
         self.note({"type": "response.created", "response": {"id": "r", "audio": SOUND}})
 
     def sound(self, pcm):
-        self.watch.heard(m.AudioDelta(**REPLY, pcm=pcm))
+        self.watch.heard(AudioDelta(**REPLY, pcm=pcm))
         if self.transport == "websocket":
             delta = "A" * (len(pcm) * 4 // 3)
             event = {"type": "response.output_audio.delta", "response_id": "r", "delta": delta}
             self.note(event)
 
     def done(self, status="completed", **fields):
-        self.watch.heard(m.ResponseDone(**REPLY, status=status, timings=TIMINGS, **fields))
+        self.watch.heard(ResponseDone(**REPLY, status=status, timings=TIMINGS, **fields))
         self.note({"type": "response.done", "response": {"id": "r"}})
 
     def value(self, name, **labels):
@@ -94,7 +100,7 @@ def test_a_turns_stages_add_up_to_what_the_caller_felt():
     talk = Talk()
     talk.at(0.5).watch.speech_stopped(100.0, 2_000)
     talk.at(0.52).ask()
-    talk.at(0.6).watch.heard(m.TextDelta(**REPLY, text="So"))
+    talk.at(0.6).watch.heard(TextDelta(**REPLY, text="So"))
     talk.at(0.70).sound(tone(0.25))
     talk.at(1.6).done()
     felt = {"transport": "websocket", "turn_detection": "server_vad"}
@@ -132,7 +138,7 @@ def test_silence_before_the_first_word_is_waited_for_too():
 def test_a_reply_to_nothing_that_was_said_has_a_latency_but_no_felt_one():
     talk = Talk()
     talk.at(0.0).ask()
-    talk.at(0.1).watch.heard(m.TextDelta(**REPLY, text="So"))
+    talk.at(0.1).watch.heard(TextDelta(**REPLY, text="So"))
     talk.at(0.3).sound(LOUD)
     talk.at(0.4).done()
     assert talk.value("time_to_first_token_seconds_sum", transport="websocket") == pytest.approx(
@@ -226,11 +232,11 @@ def test_a_cough_is_a_false_interruption():
 def test_speech_without_words_is_a_false_interruption():
     talk = interrupted()
     talk.at(2.7).watch.speech_stopped(102.2, 1_200)
-    other = m.InputTranscript(conversation_id=NAME, item_id="p", text="")
+    other = InputTranscript(conversation_id=NAME, item_id="p", text="")
     talk.watch.heard(other)
     assert sum(false_interruptions(talk).values()) == 0
-    talk.watch.heard(m.InputTranscript(conversation_id=NAME, item_id="q", text=" "))
-    talk.watch.heard(m.InputTranscript(conversation_id=NAME, item_id="q", text=" "))
+    talk.watch.heard(InputTranscript(conversation_id=NAME, item_id="q", text=" "))
+    talk.watch.heard(InputTranscript(conversation_id=NAME, item_id="q", text=" "))
     assert false_interruptions(talk) == {"short": 0, "no_words": 1, "dropped": 0}
 
 
@@ -296,7 +302,7 @@ def test_the_betas_names_are_understood():
     talk.at(0.5).watch.speech_stopped(100.0, 2_000)
     talk.watch.commanded(start())
     talk.note({"type": "response.created", "response": {"id": "r", "output_audio_format": "pcm"}})
-    talk.at(0.7).watch.heard(m.AudioDelta(**REPLY, pcm=tone(0.5)))
+    talk.at(0.7).watch.heard(AudioDelta(**REPLY, pcm=tone(0.5)))
     delta = "A" * (24_000 * 4 // 3)
     talk.note({"type": "response.audio.delta", "response_id": "r", "delta": delta})
     talk.at(1.1).watch.speech_started(101.0)  # into the half second that plays

@@ -27,7 +27,19 @@ import server
 from server.app import create_app
 from server.gateway import Gateway
 from server.settings import load_settings
-from streaming.engine import messages as engine
+from streaming.engine.messages.commands import OpenConversation, Respond, Transcribe, TruncateItem
+from streaming.engine.messages.events import (
+    AudioDelta,
+    ConversationOpened,
+    ConversationRefused,
+    EngineFault,
+    EngineReady,
+    InputTranscript,
+    InputTranscriptDelta,
+    ItemTruncated,
+    ResponseDone,
+    TextDelta,
+)
 
 QUESTION = Path(server.__file__).parent / "assets" / "question.wav"
 BASE = "http://server"
@@ -53,7 +65,7 @@ class ScriptedEngine:
         self.failure = None
         self.load = None
         self.died = 0
-        self.ready = engine.EngineReady(
+        self.ready = EngineReady(
             model_id="scripted",
             inputs=inputs,
             voices=voices,
@@ -82,30 +94,28 @@ class ScriptedEngine:
                 queue.put_nowait(answer)
 
     def lose(self, name):
-        fault = engine.EngineFault(
-            conversation_id=name, code="engine_gone", message="it died", fatal=True
-        )
+        fault = EngineFault(conversation_id=name, code="engine_gone", message="it died", fatal=True)
         self.queues.pop(name).put_nowait(fault)
 
     def answers(self, message):
         name = message.conversation_id
         match message:
-            case engine.OpenConversation() if self.refusal:
-                yield engine.ConversationRefused(
+            case OpenConversation() if self.refusal:
+                yield ConversationRefused(
                     conversation_id=name, code="capacity", message=self.refusal
                 )
-            case engine.OpenConversation():
-                yield engine.ConversationOpened(conversation_id=name)
-            case engine.TruncateItem(item_id=item):
-                yield engine.ItemTruncated(conversation_id=name, item_id=item, text="what")
-            case engine.Transcribe(item_id=item):
-                yield engine.InputTranscriptDelta(conversation_id=name, item_id=item, text="What ")
-                yield engine.InputTranscript(conversation_id=name, item_id=item, text="What is it?")
-            case engine.Respond(response_id=response):
+            case OpenConversation():
+                yield ConversationOpened(conversation_id=name)
+            case TruncateItem(item_id=item):
+                yield ItemTruncated(conversation_id=name, item_id=item, text="what")
+            case Transcribe(item_id=item):
+                yield InputTranscriptDelta(conversation_id=name, item_id=item, text="What ")
+                yield InputTranscript(conversation_id=name, item_id=item, text="What is it?")
+            case Respond(response_id=response):
                 reply = {"conversation_id": name, "response_id": response}
-                yield engine.TextDelta(**reply, text="what was said")
-                yield engine.AudioDelta(**reply, pcm=tone(self.speech_s))
-                yield engine.ResponseDone(**reply, status="completed")
+                yield TextDelta(**reply, text="what was said")
+                yield AudioDelta(**reply, pcm=tone(self.speech_s))
+                yield ResponseDone(**reply, status="completed")
 
     def of(self, kind):
         return [message for message in self.heard if isinstance(message, kind)]

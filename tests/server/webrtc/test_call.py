@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from streaming.engine import messages as engine
+from streaming.engine.messages.commands import Respond, TruncateItem, UserAudio, UserAudioStop
 from tests.server.webrtc.rig import calling, question
 
 logger = logging.getLogger("omnilive.tests")
@@ -37,8 +37,8 @@ async def test_a_spoken_turn_from_offer_to_silence():
         await asyncio.sleep(0.4)  # the peer's own jitter buffer
         loud = peer.loud()
         assert 0.5 <= sum(samples for _, samples in loud) / 48_000 <= 0.8
-        assert rig.engine.of(engine.UserAudio)
-        assert not rig.engine.of(engine.TruncateItem)
+        assert rig.engine.of(UserAudio)
+        assert not rig.engine.of(TruncateItem)
 
 
 async def test_barge_in_silences_the_peer_and_cuts_what_was_not_played():
@@ -60,7 +60,7 @@ async def test_barge_in_silences_the_peer_and_cuts_what_was_not_played():
         assert latency_s < 0.6
         heard_ms = 1000 * sum(samples for _, samples in peer.loud()) / 48_000
         assert abs(truncated["audio_end_ms"] - heard_ms) < 200
-        (cut,) = rig.engine.of(engine.TruncateItem)
+        (cut,) = rig.engine.of(TruncateItem)
         assert cut.audio_end_ms == truncated["audio_end_ms"]
 
 
@@ -84,7 +84,7 @@ async def test_a_call_that_is_only_written_down():
         item = (await peer.until("conversation.item.done"))[-1]["item"]
         done = (await peer.until("conversation.item.input_audio_transcription.completed"))[-1]
         assert (done["item_id"], done["transcript"]) == (item["id"], "What is it?")
-        assert not rig.engine.of(engine.Respond)
+        assert not rig.engine.of(Respond)
 
 
 async def test_a_response_tells_what_is_left_of_the_allowance():
@@ -105,13 +105,13 @@ async def test_push_to_talk():
         await peer.call(session=MANUAL)
         await peer.until("conversation.created")
         await asyncio.sleep(0.5)
-        assert not rig.engine.of(engine.UserAudio), "a muted microphone opens no turn"
+        assert not rig.engine.of(UserAudio), "a muted microphone opens no turn"
         peer.voice.say(question())
         await asyncio.sleep(1.0)
         peer.send("input_audio_buffer.commit")
         peer.send("response.create")
         await peer.until("output_audio_buffer.stopped")
-        assert len(rig.engine.of(engine.UserAudioStop)) == 1
+        assert len(rig.engine.of(UserAudioStop)) == 1
 
 
 async def test_a_call_is_hung_up_once():

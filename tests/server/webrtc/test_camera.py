@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from streaming.engine import messages as engine
+from streaming.engine.messages.commands import AddItem, UserAudio, UserAudioStop, UserFrame
+from streaming.engine.messages.content import TextPart
 from tests.server.webrtc.rig import CameraTrack, calling, question
 
 SEES = ("text", "audio", "image", "video")
@@ -24,15 +25,15 @@ async def test_a_filmed_turn_has_its_pictures_before_the_sound_of_their_time():
         peer.voice.say(np.concatenate([np.zeros(24_000, np.int16), question()]))
         await peer.until("input_audio_buffer.committed")
         turn = [m for m in rig.engine.heard if getattr(m, "item_id", None)]
-        item_id = rig.engine.of(engine.UserAudioStop)[0].item_id
+        item_id = rig.engine.of(UserAudioStop)[0].item_id
         frames, heard_ms = [], 0
         for message in turn:
             match message:
-                case engine.UserFrame(item_id=name, frame=frame, frames_per_second=fps):
+                case UserFrame(item_id=name, frame=frame, frames_per_second=fps):
                     assert (name, fps) == (item_id, 4)
                     # No picture is later than its sound, and none is missing when that comes.
                     frames.append(frame)
-                case engine.UserAudio(pcm=pcm):
+                case UserAudio(pcm=pcm):
                     heard_ms += len(pcm) // 64
                     assert len(frames) == math.ceil(heard_ms * 4 / 1000)
         assert len(frames) > 4
@@ -57,9 +58,9 @@ async def test_what_the_camera_saw_in_silence_comes_with_a_typed_message_thinned
         peer.send("conversation.item.create", item=item)
         added = (await peer.until("conversation.item.added"))[-1]["item"]
         assert [part["type"] for part in added["content"]] == ["input_text"]
-        (message,) = rig.engine.of(engine.AddItem)
+        (message,) = rig.engine.of(AddItem)
         video, words = message.parts
-        assert words == engine.TextPart(text="What is it?")
+        assert words == TextPart(text="What is it?")
         assert len(video.frames) == 4, "64 tokens each"
         assert video.pcm is None
         seen = brightness(video.frames)

@@ -12,7 +12,7 @@ from aiortc.rtp import HeaderExtensionsMap, RtpPacket
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.engine import messages as engine
+from streaming.engine.messages.commands import UserFrame, UserVideo
 from tests.server.webrtc.rig import calling, question
 from tests.server.webrtc.test_camera import SEES
 from tests.streaming.media.test_video_headers import coded, forged_vp8
@@ -139,7 +139,7 @@ async def test_real_pictures_come_through_after_any_garbage():
         assert [e["type"] for e in await attacker.lives()] == ["session.updated"]
         attacker.peer.voice.say(question())
         await attacker.peer.until("input_audio_buffer.committed")
-        shown = rig.engine.of(engine.UserFrame) + rig.engine.of(engine.UserVideo)
+        shown = rig.engine.of(UserFrame) + rig.engine.of(UserVideo)
         assert shown
 
 
@@ -155,8 +155,8 @@ async def test_h264_is_seen_too():
         assert [e["type"] for e in await attacker.lives()] == ["session.updated"]
         attacker.peer.voice.say(question())
         await attacker.peer.until("input_audio_buffer.committed")
-        frames = [shown.frame for shown in rig.engine.of(engine.UserFrame)]
-        frames += [f for shown in rig.engine.of(engine.UserVideo) for f in shown.video.frames]
+        frames = [shown.frame for shown in rig.engine.of(UserFrame)]
+        frames += [f for shown in rig.engine.of(UserVideo) for f in shown.video.frames]
         assert {(frame.rows, frame.columns) for frame in frames} == {(128, 160)}
 
 

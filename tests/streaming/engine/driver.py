@@ -15,8 +15,34 @@ from model.mel import LogMel
 from model.omni import OmniModel
 from model.prompt import Prompt, embed_prompt
 from model.thinker import talker_vectors
-from streaming.engine import messages as m
 from streaming.engine.engine import Engine
+from streaming.engine.messages.commands import (
+    AddItem,
+    CancelResponse,
+    CloseConversation,
+    Command,
+    DeleteItem,
+    Modality,
+    OpenConversation,
+    Respond,
+    Transcribe,
+    TruncateItem,
+    UserAudio,
+    UserAudioPause,
+    UserAudioStart,
+    UserAudioStop,
+    UserFrame,
+    UserVideo,
+)
+from streaming.engine.messages.content import (
+    INPUT_SAMPLE_RATE_HZ,
+    Frame,
+    Part,
+    Role,
+    TextPart,
+    VideoPart,
+)
+from streaming.engine.messages.events import AudioDelta, Event, ResponseDone, TextDelta
 from streaming.engine.pieces import Piece
 from streaming.engine.settings import EngineSettings
 from streaming.engine.speaking import to_int16
@@ -37,7 +63,7 @@ def with_extras(model: OmniModel, **changed: Any) -> OmniModel:
 def speech(seconds: float, seed: int = 0) -> bytes:
     """Noise with a slow swell, float32 LE at 16 kHz."""
     random = np.random.default_rng(seed)
-    count = round(seconds * m.INPUT_SAMPLE_RATE_HZ)
+    count = round(seconds * INPUT_SAMPLE_RATE_HZ)
     swell = 0.2 + 0.1 * np.sin(np.arange(count) / 4000)
     return (random.standard_normal(count) * swell).astype("<f4").tobytes()
 
@@ -47,9 +73,9 @@ class Driver:
     """Says things to an engine and collects what it says."""
 
     engine: Engine
-    events: list[m.Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
-    def say(self, *commands: m.Command) -> None:
+    def say(self, *commands: Command) -> None:
         self.engine.inbox.extend(commands)
 
     def step(self) -> bool:
@@ -58,7 +84,7 @@ class Driver:
         self.engine.outbox.clear()
         return busy
 
-    def settle(self, *commands: m.Command, limit: int = 5000) -> None:
+    def settle(self, *commands: Command, limit: int = 5000) -> None:
         """Says these, and runs until there is nothing to do."""
         self.say(*commands)
         for _ in range(limit):
@@ -78,16 +104,16 @@ class Driver:
 
     def said(self, response_id: str) -> tuple[str, bytes]:
         """Text and sound of a reply so far."""
-        text = [d.text for d in self.of(m.TextDelta) if d.response_id == response_id]
-        pcm = [d.pcm for d in self.of(m.AudioDelta) if d.response_id == response_id]
+        text = [d.text for d in self.of(TextDelta) if d.response_id == response_id]
+        pcm = [d.pcm for d in self.of(AudioDelta) if d.response_id == response_id]
         return "".join(text), b"".join(pcm)
 
     def preempted(self) -> dict[str, int]:
         """What was put aside or thrown away so far, by reason; what never was is left out."""
         return {p.reason: p.count for p in self.engine.load.preemptions if p.count}
 
-    def done(self, response_id: str) -> m.ResponseDone:
-        (found,) = (d for d in self.of(m.ResponseDone) if d.response_id == response_id)
+    def done(self, response_id: str) -> ResponseDone:
+        (found,) = (d for d in self.of(ResponseDone) if d.response_id == response_id)
         return found
 
 
@@ -98,33 +124,33 @@ class Talk:
     name: str = "c"
     turns: int = 0
 
-    def open(self, instructions: str | None = None, voice: str | None = None) -> m.OpenConversation:
-        return m.OpenConversation(conversation_id=self.name, instructions=instructions, voice=voice)
+    def open(self, instructions: str | None = None, voice: str | None = None) -> OpenConversation:
+        return OpenConversation(conversation_id=self.name, instructions=instructions, voice=voice)
 
-    def start(self, item_id: str) -> m.UserAudioStart:
-        return m.UserAudioStart(conversation_id=self.name, item_id=item_id)
+    def start(self, item_id: str) -> UserAudioStart:
+        return UserAudioStart(conversation_id=self.name, item_id=item_id)
 
-    def audio(self, item_id: str, pcm: bytes) -> m.UserAudio:
-        return m.UserAudio(conversation_id=self.name, item_id=item_id, pcm=pcm)
+    def audio(self, item_id: str, pcm: bytes) -> UserAudio:
+        return UserAudio(conversation_id=self.name, item_id=item_id, pcm=pcm)
 
-    def frame(self, item_id: str, frame: m.Frame, fps: float = 2.0) -> m.UserFrame:
-        return m.UserFrame(
+    def frame(self, item_id: str, frame: Frame, fps: float = 2.0) -> UserFrame:
+        return UserFrame(
             conversation_id=self.name, item_id=item_id, frame=frame, frames_per_second=fps
         )
 
-    def video(self, item_id: str, video: m.VideoPart) -> m.UserVideo:
-        return m.UserVideo(conversation_id=self.name, item_id=item_id, video=video)
+    def video(self, item_id: str, video: VideoPart) -> UserVideo:
+        return UserVideo(conversation_id=self.name, item_id=item_id, video=video)
 
-    def add(self, item_id: str, *parts: m.Part, role: m.Role = "user") -> m.AddItem:
-        return m.AddItem(conversation_id=self.name, item_id=item_id, role=role, parts=parts)
+    def add(self, item_id: str, *parts: Part, role: Role = "user") -> AddItem:
+        return AddItem(conversation_id=self.name, item_id=item_id, role=role, parts=parts)
 
-    def pause(self, item_id: str) -> m.UserAudioPause:
-        return m.UserAudioPause(conversation_id=self.name, item_id=item_id)
+    def pause(self, item_id: str) -> UserAudioPause:
+        return UserAudioPause(conversation_id=self.name, item_id=item_id)
 
-    def stop(self, item_id: str) -> m.UserAudioStop:
-        return m.UserAudioStop(conversation_id=self.name, item_id=item_id)
+    def stop(self, item_id: str) -> UserAudioStop:
+        return UserAudioStop(conversation_id=self.name, item_id=item_id)
 
-    def spoken(self, item_id: str, *chunks: bytes) -> list[m.Command]:
+    def spoken(self, item_id: str, *chunks: bytes) -> list[Command]:
         """A whole spoken item as it comes from a microphone."""
         return [
             self.start(item_id),
@@ -133,13 +159,13 @@ class Talk:
         ]
 
     def typed(
-        self, item_id: str, text: str, role: m.Role = "user", previous: str | None = None
-    ) -> m.AddItem:
-        return m.AddItem(
+        self, item_id: str, text: str, role: Role = "user", previous: str | None = None
+    ) -> AddItem:
+        return AddItem(
             conversation_id=self.name,
             item_id=item_id,
             role=role,
-            parts=(m.TextPart(text=text),),
+            parts=(TextPart(text=text),),
             previous_item_id=previous,
         )
 
@@ -148,11 +174,11 @@ class Talk:
         response_id: str,
         *,
         tokens: int | None = 6,
-        modality: m.Modality = "audio",
+        modality: Modality = "audio",
         instructions: str | None = None,
         voice: str | None = None,
-    ) -> m.Respond:
-        return m.Respond(
+    ) -> Respond:
+        return Respond(
             conversation_id=self.name,
             response_id=response_id,
             item_id=f"{response_id}-item",
@@ -162,22 +188,20 @@ class Talk:
             voice=voice,
         )
 
-    def cancel(self, response_id: str, heard_ms: int | None = None) -> m.CancelResponse:
-        return m.CancelResponse(
-            conversation_id=self.name, response_id=response_id, heard_ms=heard_ms
-        )
+    def cancel(self, response_id: str, heard_ms: int | None = None) -> CancelResponse:
+        return CancelResponse(conversation_id=self.name, response_id=response_id, heard_ms=heard_ms)
 
-    def truncate(self, item_id: str, audio_end_ms: int) -> m.TruncateItem:
-        return m.TruncateItem(conversation_id=self.name, item_id=item_id, audio_end_ms=audio_end_ms)
+    def truncate(self, item_id: str, audio_end_ms: int) -> TruncateItem:
+        return TruncateItem(conversation_id=self.name, item_id=item_id, audio_end_ms=audio_end_ms)
 
-    def delete(self, item_id: str) -> m.DeleteItem:
-        return m.DeleteItem(conversation_id=self.name, item_id=item_id)
+    def delete(self, item_id: str) -> DeleteItem:
+        return DeleteItem(conversation_id=self.name, item_id=item_id)
 
-    def transcribe(self, item_id: str) -> m.Transcribe:
-        return m.Transcribe(conversation_id=self.name, item_id=item_id)
+    def transcribe(self, item_id: str) -> Transcribe:
+        return Transcribe(conversation_id=self.name, item_id=item_id)
 
-    def close(self) -> m.CloseConversation:
-        return m.CloseConversation(conversation_id=self.name)
+    def close(self) -> CloseConversation:
+        return CloseConversation(conversation_id=self.name)
 
 
 @dataclass(frozen=True)
@@ -211,7 +235,7 @@ class Offline:
             self.template.user_close,
         ]
 
-    def typed(self, text: str, role: m.Role = "user") -> list[Piece]:
+    def typed(self, text: str, role: Role = "user") -> list[Piece]:
         return self.template.typed(role, [text])
 
     def answer(self, tokens: Sequence[int]) -> list[Piece]:

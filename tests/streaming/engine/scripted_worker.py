@@ -9,10 +9,18 @@ import sys
 
 import zmq
 
-from streaming.engine import messages as m
+from streaming.engine.messages.commands import CloseConversation, OpenConversation, Ping, Shutdown
+from streaming.engine.messages.events import (
+    ConversationOpened,
+    EngineLoading,
+    EngineReady,
+    Event,
+    Pong,
+    TextDelta,
+)
 from streaming.engine.wire import decode, encode
 
-READY = m.EngineReady(
+READY = EngineReady(
     model_id="scripted",
     inputs=("text",),
     voices=("Ada",),
@@ -29,32 +37,32 @@ def main() -> None:
     socket = zmq.Context.instance().socket(zmq.PAIR)
     socket.connect(arguments[arguments.index("--endpoint") + 1])
 
-    def send(event: m.Event) -> None:
+    def send(event: Event) -> None:
         socket.send_multipart(encode(event))
 
     if "mute" in arguments:
         signal.pause()
-    send(m.EngineLoading(stage="loading", fraction=0.5))
+    send(EngineLoading(stage="loading", fraction=0.5))
     send(READY)
     while True:
         match decode(socket.recv_multipart()):
-            case m.Shutdown():
+            case Shutdown():
                 return
-            case m.Ping(nonce=nonce):
-                send(m.Pong(nonce=nonce))
-            case m.OpenConversation(conversation_id="dies"):
+            case Ping(nonce=nonce):
+                send(Pong(nonce=nonce))
+            case OpenConversation(conversation_id="dies"):
                 os._exit(3)
-            case m.OpenConversation(conversation_id="hangs"):
+            case OpenConversation(conversation_id="hangs"):
                 signal.pause()
-            case m.OpenConversation(conversation_id="floods"):
-                send(m.ConversationOpened(conversation_id="floods"))
+            case OpenConversation(conversation_id="floods"):
+                send(ConversationOpened(conversation_id="floods"))
                 for _ in range(100):
-                    send(m.TextDelta(conversation_id="floods", response_id="r", text="."))
-            case m.OpenConversation(conversation_id=name):
-                send(m.ConversationOpened(conversation_id=name))
-            case m.CloseConversation(conversation_id=name):
+                    send(TextDelta(conversation_id="floods", response_id="r", text="."))
+            case OpenConversation(conversation_id=name):
+                send(ConversationOpened(conversation_id=name))
+            case CloseConversation(conversation_id=name):
                 # Tells whoever listens on the conversation "spy" what was closed.
-                send(m.TextDelta(conversation_id="spy", response_id=name, text="closed"))
+                send(TextDelta(conversation_id="spy", response_id=name, text="closed"))
 
 
 if __name__ == "__main__":

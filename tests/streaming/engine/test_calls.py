@@ -3,9 +3,11 @@
 import pytest
 
 from model.omni import OmniModel
-from streaming.engine import messages as m
 from streaming.engine import replies
 from streaming.engine.engine import Engine
+from streaming.engine.messages.commands import AddItem, OpenConversation, Respond
+from streaming.engine.messages.content import ToolResultPart
+from streaming.engine.messages.events import EngineFault, ToolCallDelta, ToolCallDone
 from streaming.engine.tool_calls import call_text
 from tests.streaming.engine.driver import SETTINGS, Driver, Offline, Talk, assert_remembers
 
@@ -21,7 +23,7 @@ def made_to_say(monkeypatch: pytest.MonkeyPatch, model: OmniModel, text: str) ->
     monkeypatch.setattr(replies, "opening_text", lambda function: text)
     driver = Driver(Engine(model, SETTINGS))
     driver.say(
-        m.OpenConversation(conversation_id="c", tools=(TOOL,)),
+        OpenConversation(conversation_id="c", tools=(TOOL,)),
         TALK.typed("q", QUESTION),
         called(model, text),
     )
@@ -29,7 +31,7 @@ def made_to_say(monkeypatch: pytest.MonkeyPatch, model: OmniModel, text: str) ->
     return driver
 
 
-def called(model: OmniModel, text: str, **changed: object) -> m.Respond:
+def called(model: OmniModel, text: str, **changed: object) -> Respond:
     fields: dict = {
         "conversation_id": "c",
         "response_id": "r",
@@ -37,7 +39,7 @@ def called(model: OmniModel, text: str, **changed: object) -> m.Respond:
         "tool_choice": "required",
         "max_output_tokens": len(model.tokenizer.encode(text)),
     }
-    return m.Respond(**(fields | changed))
+    return Respond(**(fields | changed))
 
 
 def system(offline: Offline) -> list:
@@ -52,19 +54,19 @@ def test_words_are_said_and_calls_are_told(
     text, sound = driver.said("r")
     assert text == "I look."
     assert sound
-    told = driver.of(m.ToolCallDelta)
+    told = driver.of(ToolCallDelta)
     assert "".join(delta.arguments for delta in told) == ARGUMENTS
-    (done,) = driver.of(m.ToolCallDone)
+    (done,) = driver.of(ToolCallDone)
     assert (done.name, done.arguments, done.complete) == ("weather", ARGUMENTS, True)
     assert driver.events.index(done) < driver.events.index(driver.done("r"))
     words = driver.engine._conversations["c"].given["r-item"].tokens
     assert model.tokenizer.decode(words).strip() == "I look."
     driver.settle(
-        m.AddItem(
+        AddItem(
             conversation_id="c",
             item_id="result",
             role="user",
-            parts=(m.ToolResultPart(output="18 degrees"),),
+            parts=(ToolResultPart(output="18 degrees"),),
             previous_item_id=done.item_id,
         ),
         TALK.respond("r2", modality="text"),
@@ -75,7 +77,7 @@ def test_words_are_said_and_calls_are_told(
         *offline.typed(QUESTION),
         *offline.answer(words),
         *offline.typed(CALL, role="assistant"),
-        *template.written("user", [m.ToolResultPart(output="18 degrees")]),
+        *template.written("user", [ToolResultPart(output="18 degrees")]),
     ]
     second = driver.engine._conversations["c"].given["r2-item"].tokens
     assert second
@@ -88,12 +90,12 @@ def test_a_reply_that_only_calls_leaves_no_message(
     offline = Offline(model)
     driver = made_to_say(monkeypatch, model, CALL)
     assert driver.said("r") == ("", b"")
-    (done,) = driver.of(m.ToolCallDone)
+    (done,) = driver.of(ToolCallDone)
     driver.settle(TALK.delete("r-item"))
     whole = [*system(offline), *offline.typed(QUESTION)]
     assert_remembers_known(driver, offline, [*whole, *offline.typed(CALL, role="assistant")])
     driver.settle(TALK.delete(done.item_id))
-    assert not driver.of(m.EngineFault)
+    assert not driver.of(EngineFault)
     assert_remembers_known(driver, offline, whole)
 
 
@@ -107,12 +109,12 @@ def test_a_call_that_is_broken_off_is_told_and_is_no_history(
 ) -> None:
     offline = Offline(model)
     driver = made_to_say(monkeypatch, model, CALL[: CALL.index("Paris")])
-    (done,) = driver.of(m.ToolCallDone)
+    (done,) = driver.of(ToolCallDone)
     assert (done.complete, done.arguments) == (False, '{"city": "')
     assert driver.done("r").status == "incomplete"
     assert_remembers_known(driver, offline, [*system(offline), *offline.typed(QUESTION)])
     driver.settle(TALK.delete(done.item_id))
-    assert not driver.of(m.EngineFault)
+    assert not driver.of(EngineFault)
 
 
 def test_without_tools_a_call_is_only_text(
@@ -122,4 +124,4 @@ def test_without_tools_a_call_is_only_text(
     driver = Driver(Engine(model, SETTINGS))
     driver.settle(TALK.open(), TALK.typed("q", QUESTION), called(model, CALL, modalities=("text",)))
     assert driver.said("r")[0] == CALL
-    assert not driver.of(m.ToolCallDone)
+    assert not driver.of(ToolCallDone)

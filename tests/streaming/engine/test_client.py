@@ -9,8 +9,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from streaming.engine import messages as m
 from streaming.engine.client import EngineClient
+from streaming.engine.messages.commands import CloseConversation, OpenConversation
+from streaming.engine.messages.events import (
+    AudioDelta,
+    ConversationOpened,
+    EngineFault,
+    EngineLoading,
+    Event,
+    TextDelta,
+)
 from streaming.engine.settings import ClientSettings, EngineSettings
 from streaming.errors import EngineGoneError
 from tests.streaming.engine.driver import Talk, speech
@@ -29,29 +37,29 @@ async def scripted(*flags: str, **settings: float) -> AsyncIterator[EngineClient
         await client.stop()
 
 
-async def get(queue: asyncio.Queue[m.Event]) -> m.Event:
+async def get(queue: asyncio.Queue[Event]) -> Event:
     async with asyncio.timeout(LIMIT_S):
         return await queue.get()
 
 
-async def open_conversation(client: EngineClient, name: str) -> asyncio.Queue[m.Event]:
+async def open_conversation(client: EngineClient, name: str) -> asyncio.Queue[Event]:
     queue = client.subscribe(name)
-    await client.send(m.OpenConversation(conversation_id=name))
+    await client.send(OpenConversation(conversation_id=name))
     return queue
 
 
-async def opened(client: EngineClient, name: str) -> asyncio.Queue[m.Event]:
+async def opened(client: EngineClient, name: str) -> asyncio.Queue[Event]:
     queue = await open_conversation(client, name)
-    assert await get(queue) == m.ConversationOpened(conversation_id=name)
+    assert await get(queue) == ConversationOpened(conversation_id=name)
     return queue
 
 
 async def test_a_start_tells_its_progress_and_what_the_engine_can_do() -> None:
-    seen: list[m.EngineLoading] = []
+    seen: list[EngineLoading] = []
     client = EngineClient(EngineSettings(), worker=SCRIPTED, progress=seen.append)
     assert client.ready is None
     assert await client.start() == READY == client.ready
-    assert seen == [m.EngineLoading(stage="loading", fraction=0.5)]
+    assert seen == [EngineLoading(stage="loading", fraction=0.5)]
     await client.stop()
     assert client.ready is None
     assert client.failure == "the engine was stopped"
@@ -64,12 +72,12 @@ async def test_a_death_is_told_to_every_conversation_and_the_next_engine_works()
         queues.append(await open_conversation(client, "dies"))
         for name, queue in zip(("a", "b", "dies"), queues, strict=True):
             fault = await get(queue)
-            assert isinstance(fault, m.EngineFault)
+            assert isinstance(fault, EngineFault)
             assert (fault.conversation_id, fault.code, fault.fatal) == (name, "engine_gone", True)
             assert "3" in fault.message
             assert queue.empty()
         # What the lost still say goes nowhere, and does not wait.
-        await client.send(m.CloseConversation(conversation_id="a"))
+        await client.send(CloseConversation(conversation_id="a"))
         assert await client.wait_ready() == READY
         await opened(client, "a")
 
@@ -79,12 +87,12 @@ async def test_too_many_deaths_in_a_row_are_the_end() -> None:
         await client.start()
         for _ in range(2):
             await client.wait_ready()
-            assert isinstance(await get(await open_conversation(client, "dies")), m.EngineFault)
+            assert isinstance(await get(await open_conversation(client, "dies")), EngineFault)
         with pytest.raises(EngineGoneError, match="2 engine deaths"):
             await client.wait_ready()
         assert client.failure is not None
         fault = await get(client.subscribe("late"))
-        assert isinstance(fault, m.EngineFault)
+        assert isinstance(fault, EngineFault)
 
 
 async def test_a_conversation_that_opens_starts_the_count_anew() -> None:
@@ -121,7 +129,7 @@ async def test_an_engine_that_answers_no_ping_is_replaced() -> None:
     async with scripted(ping_interval_s=0.2, ping_timeout_s=1.0) as client:
         await client.start()
         fault = await get(await open_conversation(client, "hangs"))
-        assert isinstance(fault, m.EngineFault)
+        assert isinstance(fault, EngineFault)
         assert "not answering" in fault.message
         assert await client.wait_ready() == READY
 
@@ -132,10 +140,10 @@ async def test_a_reader_that_is_too_slow_is_lost_alone() -> None:
         spy = await opened(client, "spy")
         slow = await open_conversation(client, "floods")
         closed = await get(spy)
-        assert closed == m.TextDelta(conversation_id="spy", response_id="floods", text="closed")
+        assert closed == TextDelta(conversation_id="spy", response_id="floods", text="closed")
         events = [slow.get_nowait() for _ in range(slow.qsize())]
         assert len(events) == 8
-        assert isinstance(events[-1], m.EngineFault)
+        assert isinstance(events[-1], EngineFault)
         assert events[-1].code == "slow_consumer"
         await opened(client, "other")
 
@@ -148,7 +156,7 @@ async def test_who_leaves_is_closed_in_the_engine() -> None:
         client.unsubscribe("a")
         client.unsubscribe("a")
         closed = await get(spy)
-        assert closed == m.TextDelta(conversation_id="spy", response_id="a", text="closed")
+        assert closed == TextDelta(conversation_id="spy", response_id="a", text="closed")
         assert spy.empty()
 
 
@@ -171,11 +179,11 @@ async def test_a_real_engine_is_killed_and_comes_back(quick_checkpoint) -> None:
             for command in [*talk.spoken("q", speech(0.5)), talk.respond("r", tokens=20)]:
                 await client.send(command)
             kinds = set()
-            while not kinds >= {m.TextDelta, m.AudioDelta}:
+            while not kinds >= {TextDelta, AudioDelta}:
                 kinds.add(type(await get(queue)))
             if turn == "first":
                 os.kill(client.process_id, signal.SIGKILL)
-                while not isinstance(event := await get(queue), m.EngineFault):
+                while not isinstance(event := await get(queue), EngineFault):
                     pass
                 assert (event.code, event.fatal) == ("engine_gone", True)
                 await client.wait_ready()

@@ -7,8 +7,15 @@ import torch
 from model.config import DictationConfig
 from model.mel import LogMel
 from model.omni import OmniModel
-from streaming.engine import messages as m
 from streaming.engine.engine import Engine
+from streaming.engine.messages.commands import CopyItem
+from streaming.engine.messages.content import AudioPart, TextPart
+from streaming.engine.messages.events import (
+    InputTranscript,
+    InputTranscriptDelta,
+    TextDelta,
+    TranscriptFailed,
+)
 from tests.streaming.engine.driver import SETTINGS, Driver, Offline, Talk, speech, with_extras
 
 TALK = Talk()
@@ -55,16 +62,16 @@ def test_a_spoken_question_is_answered_as_if_it_was_typed(
     driver.settle(*TALK.spoken("q", pcm), TALK.transcribe("q"), TALK.respond("r"))
     wanted = offline.say([*offline.system(), *offline.typed(text)], "r")
     assert driver.said("r") == (wanted.text, wanted.pcm)
-    (transcript,) = driver.of(m.InputTranscript)
+    (transcript,) = driver.of(InputTranscript)
     assert transcript.text == text
-    assert "".join(delta.text for delta in driver.of(m.InputTranscriptDelta)) == text
+    assert "".join(delta.text for delta in driver.of(InputTranscriptDelta)) == text
 
 
 def test_the_transcript_comes_before_the_reply_ends(dictating: OmniModel) -> None:
     driver = opened(dictating)
     driver.settle(*TALK.spoken("q", speech(1.2)), TALK.transcribe("q"), TALK.respond("r"))
     kinds = [type(event) for event in driver.events]
-    assert kinds.index(m.InputTranscript) < kinds.index(m.TextDelta)
+    assert kinds.index(InputTranscript) < kinds.index(TextDelta)
 
 
 def test_words_are_settled_while_the_user_speaks(dictating: OmniModel) -> None:
@@ -91,27 +98,27 @@ def test_a_guess_at_a_pause_is_taken_back_when_speech_goes_on(
     driver.settle(TALK.stop("q"), TALK.transcribe("q"))
     text = sentence(dictating, first + tail)
     assert text in prompt_of(driver, dictating)
-    assert driver.of(m.InputTranscript)[0].text == text
+    assert driver.of(InputTranscript)[0].text == text
 
 
 def test_parts_of_a_message_stand_on_lines_of_their_own(dictating: OmniModel) -> None:
     driver, one, two = opened(dictating), speech(1.5), speech(2.2, seed=1)
     parts = (
-        m.TextPart(text="Hear this:"),
-        m.AudioPart(pcm=one),
-        m.AudioPart(pcm=two),
-        m.TextPart(text="And that."),
+        TextPart(text="Hear this:"),
+        AudioPart(pcm=one),
+        AudioPart(pcm=two),
+        TextPart(text="And that."),
     )
     driver.settle(TALK.add("q", *parts), TALK.transcribe("q"))
     said = [sentence(dictating, one), sentence(dictating, two)]
     assert "\n".join(["Hear this:", *said, "And that."]) in prompt_of(driver, dictating)
-    assert driver.of(m.InputTranscript)[0].text == " ".join(said)
+    assert driver.of(InputTranscript)[0].text == " ".join(said)
 
 
 def test_an_item_without_sound_has_no_transcript(dictating: OmniModel) -> None:
     driver = opened(dictating)
     driver.settle(TALK.typed("q", "Hello."), TALK.transcribe("q"))
-    (failed,) = driver.of(m.TranscriptFailed)
+    (failed,) = driver.of(TranscriptFailed)
     assert "holds no sound" in failed.message
 
 
@@ -119,10 +126,10 @@ def test_a_copied_item_can_be_asked_for_what_was_said(dictating: OmniModel) -> N
     driver, pcm, other = opened(dictating), speech(1.5), Talk("other")
     driver.settle(*TALK.spoken("q", pcm), other.open())
     driver.settle(
-        m.CopyItem(conversation_id="other", item_id="again", source_id="c", source_item_id="q"),
+        CopyItem(conversation_id="other", item_id="again", source_id="c", source_item_id="q"),
         other.transcribe("again"),
     )
-    assert driver.of(m.InputTranscript)[0].text == sentence(dictating, pcm)
+    assert driver.of(InputTranscript)[0].text == sentence(dictating, pcm)
 
 
 def test_one_speaker_does_not_disturb_another(dictating: OmniModel) -> None:

@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 
 from model.omni import OmniModel
-from streaming.engine import messages as m
 from streaming.engine.engine import Engine
+from streaming.engine.messages.commands import AddItem, Command, SetTruncation, UpdateInstructions
+from streaming.engine.messages.content import AudioPart
+from streaming.engine.messages.events import (
+    ConversationOpened,
+    ConversationRefused,
+    EngineFault,
+    ResponseDone,
+)
 from streaming.engine.scheduler import Stage
 from tests.streaming.engine.driver import (
     SETTINGS,
@@ -30,25 +37,25 @@ def opened(model: OmniModel, *talks: Talk, **changed: object) -> Driver:
 
 
 def faults(driver: Driver) -> list[tuple[str | None, str, str | None]]:
-    return [(f.conversation_id, f.code, f.item_id) for f in driver.of(m.EngineFault)]
+    return [(f.conversation_id, f.code, f.item_id) for f in driver.of(EngineFault)]
 
 
 def test_the_door_is_closed_when_every_slot_is_taken(model: OmniModel) -> None:
     driver = opened(model, Talk("a"), Talk("b"), max_conversations=2)
     driver.settle(Talk("c").open())
-    (refused,) = driver.of(m.ConversationRefused)
+    (refused,) = driver.of(ConversationRefused)
     assert (refused.conversation_id, refused.code) == ("c", "capacity")
     assert "2" in refused.message
     driver.settle(Talk("a").close(), Talk("d").open())
-    assert [o.conversation_id for o in driver.of(m.ConversationOpened)] == ["a", "b", "d"]
+    assert [o.conversation_id for o in driver.of(ConversationOpened)] == ["a", "b", "d"]
 
 
 def test_an_unknown_voice_and_a_name_taken_twice_are_refused(model: OmniModel) -> None:
     driver = opened(model)
     driver.settle(OTHER.open(voice="Eve"), TALK.open())
-    codes = [(r.conversation_id, r.code) for r in driver.of(m.ConversationRefused)]
+    codes = [(r.conversation_id, r.code) for r in driver.of(ConversationRefused)]
     assert codes == [("other", "unknown_voice"), ("c", "duplicate")]
-    assert "Ada, Bob" in driver.of(m.ConversationRefused)[0].message
+    assert "Ada, Bob" in driver.of(ConversationRefused)[0].message
 
 
 def test_a_reused_slot_remembers_nothing(model: OmniModel) -> None:
@@ -71,17 +78,17 @@ def test_a_reused_slot_remembers_nothing(model: OmniModel) -> None:
         (TALK.typed("typed", "twice"), "duplicate_item"),
         (TALK.typed("new", "after what?", previous="nobody"), "unknown_item"),
         (
-            m.AddItem(
+            AddItem(
                 conversation_id="c",
                 item_id="new",
                 role="assistant",
-                parts=(m.AudioPart(pcm=speech(0.2)),),
+                parts=(AudioPart(pcm=speech(0.2)),),
             ),
             "invalid_content",
         ),
         (
-            m.AddItem(
-                conversation_id="c", item_id="new", role="user", parts=(m.AudioPart(pcm=b"123"),)
+            AddItem(
+                conversation_id="c", item_id="new", role="user", parts=(AudioPart(pcm=b"123"),)
             ),
             "invalid_content",
         ),
@@ -89,14 +96,14 @@ def test_a_reused_slot_remembers_nothing(model: OmniModel) -> None:
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_cannot_be_done_is_said_and_changes_nothing(
-    model: OmniModel, command: m.Command, code: str
+    model: OmniModel, command: Command, code: str
 ) -> None:
     driver, offline = opened(model), Offline(model)
     driver.settle(TALK.typed("typed", QUESTION))
     driver.settle(command)
     ((conversation_id, said, _),) = faults(driver)
     assert (conversation_id, said) == ("c", code)
-    assert not driver.of(m.EngineFault)[0].fatal
+    assert not driver.of(EngineFault)[0].fatal
     driver.settle(TALK.respond("r", modality="text"))
     expected = offline.say([*offline.system(), *offline.typed(QUESTION)], "r")
     assert driver.said("r")[0] == expected.text
@@ -117,7 +124,7 @@ def test_an_unknown_conversation_is_told_that_it_is_gone(model: OmniModel) -> No
     driver = opened(model)
     driver.settle(OTHER.typed("q", QUESTION), OTHER.close())
     assert faults(driver) == [("other", "unknown_conversation", "q")]
-    assert driver.of(m.EngineFault)[0].fatal
+    assert driver.of(EngineFault)[0].fatal
 
 
 def test_a_second_reply_at_once_fails_alone(model: OmniModel) -> None:
@@ -142,7 +149,7 @@ def test_speech_that_outgrows_the_context_names_the_limit(model: OmniModel) -> N
     driver.settle(TALK.start("q"), TALK.audio("q", speech(8.0)))
     ((_, code, item_id),) = faults(driver)
     assert (code, item_id) == ("capacity", "q")
-    assert "128" in driver.of(m.EngineFault)[0].message
+    assert "128" in driver.of(EngineFault)[0].message
     driver.settle(TALK.typed("q2", "What?"), TALK.respond("r", modality="text"))
     assert driver.done("r").error is None
 
@@ -173,8 +180,8 @@ def test_a_reply_ends_where_the_context_does(model: OmniModel) -> None:
 def test_an_instruction_that_does_not_fit_is_refused(model: OmniModel) -> None:
     driver = opened(model, context_tokens=40)
     driver.settle(OTHER.open(instructions="word " * 200))
-    assert driver.of(m.ConversationRefused)[0].code == "context"
-    driver.settle(m.UpdateInstructions(conversation_id="c", instructions="word " * 200))
+    assert driver.of(ConversationRefused)[0].code == "context"
+    driver.settle(UpdateInstructions(conversation_id="c", instructions="word " * 200))
     assert faults(driver) == [("c", "capacity", None)]
     driver.settle(TALK.respond("r", instructions="word " * 200))
     assert driver.done("r").error.code == "capacity"
@@ -198,7 +205,7 @@ def test_a_stage_that_breaks_for_one_breaks_for_one(model: OmniModel, stage: Sta
     for talk in (TALK, OTHER):
         driver.say(talk.typed("q", QUESTION), talk.respond(f"r-{talk.name}"))
     driver.engine._stages[stage] = breaks
-    driver.until(lambda: [d for d in driver.of(m.ResponseDone) if d.conversation_id == "c"])
+    driver.until(lambda: [d for d in driver.of(ResponseDone) if d.conversation_id == "c"])
     driver.engine._stages[stage] = run
     driver.settle()
     done = driver.done("r-c")
@@ -235,16 +242,16 @@ def test_an_encoder_that_breaks_costs_the_item(model: OmniModel) -> None:
 
 def test_a_conversation_that_forgets_goes_on_when_its_context_is_full(model: OmniModel) -> None:
     driver, offline = opened(model, context_tokens=96), Offline(model)
-    driver.settle(m.SetTruncation(conversation_id="c", retention_ratio=1.0))
+    driver.settle(SetTruncation(conversation_id="c", retention_ratio=1.0))
     for turn in range(6):
         driver.settle(TALK.typed(f"q{turn}", QUESTION), TALK.respond(f"r{turn}", modality="text"))
         assert driver.done(f"r{turn}").error is None
-    assert not driver.of(m.EngineFault)
+    assert not driver.of(EngineFault)
     timeline = driver.engine._conversations["c"].timeline
     assert timeline.item("q0").forgotten
     assert driver.preempted()["context_full"] > 0
     driver.settle(TALK.delete("q0"), TALK.delete("r0-item"))
-    assert not driver.of(m.EngineFault)
+    assert not driver.of(EngineFault)
     kept = [
         timeline.item(f"{name}{turn}{end}")
         for turn in range(1, 6)

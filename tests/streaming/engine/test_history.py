@@ -5,8 +5,15 @@ from collections.abc import Sequence
 import pytest
 
 from model.omni import OmniModel
-from streaming.engine import messages as m
 from streaming.engine.engine import Engine
+from streaming.engine.messages.commands import UpdateInstructions, UserAudioDrop
+from streaming.engine.messages.events import (
+    AudioDelta,
+    EngineFault,
+    ItemTruncated,
+    ResponseDone,
+    TextDelta,
+)
 from streaming.engine.scheduler import Stage
 from streaming.engine.timeline import FRONT
 from tests.streaming.engine.driver import (
@@ -45,11 +52,11 @@ def assert_says(driver: Driver, response_id: str, offline: Offline, whole: list)
 def test_a_cancelled_reply_stays_as_far_as_it_was_heard(model: OmniModel, heard_ms: int) -> None:
     driver, offline = opened(model), Offline(model)
     driver.say(TALK.typed("q1", QUESTION), TALK.respond("r1", tokens=20))
-    driver.until(lambda: driver.of(m.AudioDelta))
+    driver.until(lambda: driver.of(AudioDelta))
     before = tuple(driver.engine._conversations["c"].reply.tokens)
     driver.say(TALK.cancel("r1", heard_ms))
     driver.settle()
-    (cut,) = driver.of(m.ItemTruncated)
+    (cut,) = driver.of(ItemTruncated)
     kept = tokens_of(driver, "r1-item")
     assert cut.item_id == "r1-item"
     assert cut.text == model.tokenizer.decode(kept)
@@ -89,9 +96,9 @@ def test_a_cancel_that_comes_too_late_still_cuts(model: OmniModel) -> None:
     driver = opened(model)
     driver.settle(TALK.typed("q1", QUESTION), TALK.respond("r1", tokens=12))
     driver.settle(TALK.cancel("r1", 300))
-    (cut,) = driver.of(m.ItemTruncated)
+    (cut,) = driver.of(ItemTruncated)
     assert cut.text == model.tokenizer.decode(tokens_of(driver, "r1-item"))
-    assert len(driver.of(m.ResponseDone)) == 1
+    assert len(driver.of(ResponseDone)) == 1
 
 
 STAGES = [Stage.ENCODE, Stage.PREFILL, Stage.THINKER, Stage.TALKER, Stage.TOKEN2WAV]
@@ -110,7 +117,7 @@ def test_cancel_takes_effect_within_one_step_in_every_stage(model: OmniModel, st
     assert driver.done("r").status == "cancelled"
     assert driver.done("r").reason == "client_cancelled"
     driver.settle()
-    assert not [e for e in driver.events if isinstance(e, m.TextDelta | m.AudioDelta)]
+    assert not [e for e in driver.events if isinstance(e, TextDelta | AudioDelta)]
     # The conversation goes on from there.
     driver.settle(TALK.typed("q2", QUESTION), TALK.respond("r2"))
     assert driver.said("r2")[0]
@@ -131,7 +138,7 @@ def test_sound_after_a_pause_takes_back_what_was_guessed(model: OmniModel) -> No
 def test_a_dropped_turn_never_was(model: OmniModel) -> None:
     driver, offline = opened(model), Offline(model)
     driver.settle(TALK.start("noise"), TALK.audio("noise", speech(2.5)), TALK.pause("noise"))
-    driver.settle(m.UserAudioDrop(conversation_id="c", item_id="noise"))
+    driver.settle(UserAudioDrop(conversation_id="c", item_id="noise"))
     driver.settle(TALK.typed("q", QUESTION), TALK.respond("r"))
     assert_says(driver, "r", offline, [*offline.system(), *offline.typed(QUESTION)])
 
@@ -160,7 +167,7 @@ def test_an_item_can_be_put_in_front_and_between(model: OmniModel) -> None:
 def test_new_instructions_hold_for_the_whole_conversation(model: OmniModel) -> None:
     driver, offline = opened(model), Offline(model)
     driver.settle(TALK.typed("q", QUESTION))
-    driver.settle(m.UpdateInstructions(conversation_id="c", instructions="Be brief."))
+    driver.settle(UpdateInstructions(conversation_id="c", instructions="Be brief."))
     driver.settle(TALK.respond("r"))
     assert_says(driver, "r", offline, [*offline.system("Be brief."), *offline.typed(QUESTION)])
 
@@ -185,7 +192,7 @@ def test_edits_below_a_reply_wait_for_its_end(model: OmniModel) -> None:
     driver, offline = opened(model), Offline(model)
     driver.settle(TALK.typed("old", "Old."))
     driver.say(TALK.typed("q", QUESTION), TALK.respond("r1", tokens=8))
-    driver.until(lambda: driver.of(m.AudioDelta))
+    driver.until(lambda: driver.of(AudioDelta))
     driver.say(TALK.delete("old"), TALK.typed("front", "First.", previous=FRONT))
     driver.say(TALK.typed("later", "Later."))
     driver.settle()
@@ -207,7 +214,7 @@ def test_edits_below_a_reply_wait_for_its_end(model: OmniModel) -> None:
 def test_who_speaks_during_a_reply_is_heard_behind_it(model: OmniModel) -> None:
     driver, offline = opened(model), Offline(model)
     driver.say(TALK.typed("q1", QUESTION), TALK.respond("r1"))
-    driver.until(lambda: driver.of(m.AudioDelta))
+    driver.until(lambda: driver.of(AudioDelta))
     driver.say(TALK.start("q2"), TALK.audio("q2", speech(2.4)))
     driver.settle()
     driver.settle(TALK.stop("q2"), TALK.respond("r2"))
@@ -227,11 +234,11 @@ def test_no_instructions_is_not_the_default(model: OmniModel) -> None:
     driver.settle(TALK.typed("q", QUESTION), TALK.respond("r1"))
     assert_says(driver, "r1", offline, offline.typed(QUESTION))
     driver.settle(TALK.delete("r1-item"))
-    driver.settle(m.UpdateInstructions(conversation_id="c", instructions=None))
+    driver.settle(UpdateInstructions(conversation_id="c", instructions=None))
     driver.settle(TALK.respond("r2"))
     assert_says(driver, "r2", offline, [*offline.system(), *offline.typed(QUESTION)])
     driver.settle(TALK.delete("r2-item"))
-    driver.settle(m.UpdateInstructions(conversation_id="c", instructions=""))
+    driver.settle(UpdateInstructions(conversation_id="c", instructions=""))
     driver.settle(TALK.respond("r3"))
     assert_says(driver, "r3", offline, offline.typed(QUESTION))
 
@@ -240,14 +247,14 @@ def test_edits_that_name_what_waits_wait_too(model: OmniModel) -> None:
     driver, offline = opened(model), Offline(model)
     driver.settle(TALK.typed("q", QUESTION))
     driver.say(TALK.respond("r1", tokens=20, modality="text"))
-    driver.until(lambda: driver.of(m.TextDelta))
+    driver.until(lambda: driver.of(TextDelta))
     driver.settle(
         TALK.typed("front", "First.", previous=FRONT),
         TALK.typed("second", "Second.", previous="front"),
         TALK.delete("q"),
         TALK.typed("q", "Again."),
     )
-    assert not driver.of(m.EngineFault)
+    assert not driver.of(EngineFault)
     reply = offline.answer(tokens_of(driver, "r1-item"))
     typed = [*offline.typed("First."), *offline.typed("Second.")]
     driver.settle(TALK.respond("r2"))

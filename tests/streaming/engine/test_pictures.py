@@ -22,8 +22,11 @@ from model.chat import Chat
 from model.omni import OmniModel
 from model.positions import rope_index
 from model.prompt import Audio, Message, Part, Picture, Prompt, PromptBuilder, Text, Video
-from streaming.engine import messages as m
 from streaming.engine.engine import Engine
+from streaming.engine.messages import content
+from streaming.engine.messages.commands import Command, OpenConversation, UserAudioDrop
+from streaming.engine.messages.content import AudioPart, Frame, ImagePart, TextPart, VideoPart
+from streaming.engine.messages.events import EngineFault, InputTranscript
 from streaming.engine.reading import place_ids
 from streaming.engine.scheduler import Stage
 from tests import checkpoint
@@ -55,8 +58,8 @@ def picture(seed: int, rows: int = 60, columns: int = 80) -> np.ndarray:
     return coarse.repeat(10, axis=0).repeat(10, axis=1)
 
 
-def frame(pixels: np.ndarray) -> m.Frame:
-    return m.Frame(pixels=pixels.tobytes(), rows=pixels.shape[0], columns=pixels.shape[1])
+def frame(pixels: np.ndarray) -> Frame:
+    return Frame(pixels=pixels.tobytes(), rows=pixels.shape[0], columns=pixels.shape[1])
 
 
 def frames_of(seconds: float, fps: float = FPS, **size: int) -> list[np.ndarray]:
@@ -94,12 +97,12 @@ def user(*parts: Part) -> Message:
 
 def filmed(
     item_id: str, pcm: bytes, frames: list[np.ndarray], edges: list[int], fps: float = FPS
-) -> list[list[m.Command]]:
+) -> list[list[Command]]:
     """The sound in pieces, each behind the frames of its moments, as a live turn brings them."""
-    batches: list[list[m.Command]] = []
+    batches: list[list[Command]] = []
     sent = 0
     for begin, end in pairwise(edges):
-        batch: list[m.Command] = []
+        batch: list[Command] = []
         while sent < len(frames) and sent / fps < end / 64_000:
             batch.append(TALK.frame(item_id, frame(frames[sent]), fps))
             sent += 1
@@ -254,12 +257,12 @@ def test_an_item_of_every_kind_of_part_is_the_offline_message(seeing: OmniModel)
     driver.settle(
         TALK.add(
             "q",
-            m.TextPart(text="Look"),
-            m.ImagePart(frame=frame(tall)),
-            m.AudioPart(pcm=pcm),
-            m.VideoPart(frames=tuple(map(frame, clip[:3])), frames_per_second=1.0),
-            m.TextPart(text="and"),
-            m.VideoPart(frames=tuple(map(frame, clip)), frames_per_second=FPS, pcm=pcm),
+            TextPart(text="Look"),
+            ImagePart(frame=frame(tall)),
+            AudioPart(pcm=pcm),
+            VideoPart(frames=tuple(map(frame, clip[:3])), frames_per_second=1.0),
+            TextPart(text="and"),
+            VideoPart(frames=tuple(map(frame, clip)), frames_per_second=FPS, pcm=pcm),
         )
     )
     prompt = prompt_of(
@@ -284,7 +287,7 @@ def test_what_was_seen_in_silence_comes_before_the_sound(
     driver, pcm = opened(seeing), speech(2.3)
     before = [picture(20), picture(21), picture(22)]
     frames = frames_of(2.3) if filmed_too else []
-    shown = m.VideoPart(frames=tuple(map(frame, before)), frames_per_second=0.5)
+    shown = VideoPart(frames=tuple(map(frame, before)), frames_per_second=0.5)
     driver.say(TALK.start("q"), TALK.video("q", shown))
     for batch in filmed("q", pcm, frames, [0, len(pcm)]):
         driver.settle(*batch)
@@ -314,7 +317,7 @@ def test_a_camera_of_another_pace_alternates_as_the_offline_clip(
 def test_what_was_seen_late_comes_behind_the_sound(seeing: OmniModel) -> None:
     driver, pcm = opened(seeing), speech(2.3)
     late = [picture(20), picture(21)]
-    shown = m.VideoPart(frames=tuple(map(frame, late)), frames_per_second=1.0)
+    shown = VideoPart(frames=tuple(map(frame, late)), frames_per_second=1.0)
     driver.settle(TALK.start("q"), TALK.audio("q", pcm), TALK.pause("q"))
     driver.settle(TALK.video("q", shown), TALK.stop("q"))
     parts = Audio(samples=samples(pcm)), Video(frames=late, frames_per_second=1.0)
@@ -332,7 +335,7 @@ def test_a_filmed_turn_is_transcribed_as_the_same_words_unseen(seeing: OmniModel
         for batch in filmed("q", pcm, frames, [0, len(pcm)]):
             driver.settle(*batch)
         driver.settle(TALK.stop("q"), TALK.transcribe("q"))
-        (transcript,) = driver.of(m.InputTranscript)
+        (transcript,) = driver.of(InputTranscript)
         texts.append(transcript.text)
     assert texts[0]
     assert texts[0] == texts[1]
@@ -345,7 +348,7 @@ def test_a_response_aside_sees_what_the_conversation_saw(seeing: OmniModel) -> N
         driver.settle(*batch)
     driver.settle(TALK.stop("q"))
     beside = Talk("c/r")
-    driver.say(m.OpenConversation(conversation_id="c/r", parent_id="c", copies_items=True))
+    driver.say(OpenConversation(conversation_id="c/r", parent_id="c", copies_items=True))
     driver.settle(beside.respond("r", modality="text"), TALK.respond("s", modality="text"))
     prompt = prompt_of(
         seeing, user(Video(frames=frames, frames_per_second=FPS, sound=samples(pcm)))
@@ -359,7 +362,7 @@ def test_a_camera_that_changes_its_size_goes_on_in_the_first(seeing: OmniModel) 
     driver.say(TALK.start("q"), TALK.frame("q", frame(picture(0))))
     driver.say(TALK.frame("q", frame(picture(1, rows=120, columns=160))))
     driver.settle(TALK.audio("q", speech(1.0)), TALK.stop("q"))
-    assert driver.of(m.EngineFault) == []
+    assert driver.of(EngineFault) == []
     ids, _ = held(driver)
     same = prompt_of(
         seeing,
@@ -372,7 +375,7 @@ def test_a_dropped_clip_leaves_nothing(seeing: OmniModel) -> None:
     driver, offline = opened(seeing), Offline(seeing)
     driver.say(TALK.start("q"), TALK.frame("q", frame(picture(0))))
     driver.settle(TALK.audio("q", speech(2.5)))
-    driver.settle(m.UserAudioDrop(conversation_id="c", item_id="q"))
+    driver.settle(UserAudioDrop(conversation_id="c", item_id="q"))
     driver.settle(TALK.typed("t", "Hello"), TALK.respond("r", modality="text"))
     expected = offline.say([*offline.system(), *offline.typed("Hello")], "r")
     assert driver.said("r")[0] == expected.text
@@ -383,7 +386,7 @@ def test_a_video_cannot_begin_in_the_middle_of_a_sound(seeing: OmniModel) -> Non
     driver.settle(TALK.start("q"), TALK.audio("q", speech(2.5)))
     driver.settle(TALK.frame("q", frame(picture(0))))
     driver.settle(TALK.frame("q", frame(picture(0)), fps=0.4))
-    late, slow = driver.of(m.EngineFault)
+    late, slow = driver.of(EngineFault)
     assert late.code == "invalid_state"
     assert "first two seconds" in late.message
     assert "0.4 frames a second" in slow.message
@@ -391,8 +394,8 @@ def test_a_video_cannot_begin_in_the_middle_of_a_sound(seeing: OmniModel) -> Non
 
 def test_a_checkpoint_without_eyes_says_so(model: OmniModel) -> None:
     driver = Driver(Engine(model, SETTINGS))
-    driver.settle(TALK.open(), TALK.add("q", m.ImagePart(frame=frame(picture(0)))))
-    (fault,) = driver.of(m.EngineFault)
+    driver.settle(TALK.open(), TALK.add("q", ImagePart(frame=frame(picture(0)))))
+    (fault,) = driver.of(EngineFault)
     assert fault.item_id == "q"
     assert fault.code == "invalid_content"
     assert "takes no image; it takes text, audio" in fault.message
@@ -403,19 +406,19 @@ def test_a_checkpoint_without_eyes_says_so(model: OmniModel) -> None:
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        (m.ImagePart(frame=m.Frame(pixels=bytes(10), rows=2, columns=2)), "10 bytes are no RGB"),
-        (m.ImagePart(frame=m.Frame(pixels=b"", rows=0, columns=0)), "0 bytes are no RGB"),
-        (m.ImagePart(frame=frame(np.zeros((1, 300, 3), np.uint8))), "1:200"),
-        (m.VideoPart(frames=(), frames_per_second=2.0), "at least 1 frame"),
-        (m.VideoPart(frames=(frame(picture(0)),), frames_per_second=0.0), "frames_per_second"),
+        (ImagePart(frame=Frame(pixels=bytes(10), rows=2, columns=2)), "10 bytes are no RGB"),
+        (ImagePart(frame=Frame(pixels=b"", rows=0, columns=0)), "0 bytes are no RGB"),
+        (ImagePart(frame=frame(np.zeros((1, 300, 3), np.uint8))), "1:200"),
+        (VideoPart(frames=(), frames_per_second=2.0), "at least 1 frame"),
+        (VideoPart(frames=(frame(picture(0)),), frames_per_second=0.0), "frames_per_second"),
     ],
 )
 def test_what_is_no_picture_is_refused_and_the_conversation_goes_on(
-    seeing: OmniModel, part: m.Part, message: str
+    seeing: OmniModel, part: content.Part, message: str
 ) -> None:
     driver = opened(seeing)
     driver.settle(TALK.add("q", part))
-    (fault,) = driver.of(m.EngineFault)
+    (fault,) = driver.of(EngineFault)
     assert message in fault.message
     driver.settle(TALK.typed("t", "Hello"), TALK.respond("r", modality="text"))
     assert driver.done("r").status != "failed"
@@ -425,7 +428,7 @@ def test_a_film_that_outgrows_the_context_costs_its_item_only(seeing: OmniModel)
     driver = opened(seeing, context_tokens=512)
     # All of it in one go: the loop had no time to look at any of it.
     driver.settle(TALK.start("q"), *[TALK.frame("q", frame(picture(n))) for n in range(12)])
-    faults = driver.of(m.EngineFault)
+    faults = driver.of(EngineFault)
     assert (faults[0].item_id, faults[0].code) == ("q", "capacity")
     assert "pictures wait" in faults[0].message
     assert {fault.code for fault in faults[1:]} == {"unknown_item"}
@@ -441,19 +444,19 @@ def test_an_encoder_that_breaks_costs_the_item(seeing: OmniModel) -> None:
 
     stages = driver.engine._stages
     run, stages[Stage.SEE] = stages[Stage.SEE], breaks
-    driver.settle(TALK.add("q", m.ImagePart(frame=frame(picture(0)))))
-    (fault,) = driver.of(m.EngineFault)
+    driver.settle(TALK.add("q", ImagePart(frame=frame(picture(0)))))
+    (fault,) = driver.of(EngineFault)
     assert (fault.item_id, fault.code) == ("q", "internal_error")
     stages[Stage.SEE] = run
-    driver.settle(TALK.add("q", m.ImagePart(frame=frame(picture(0)))))
+    driver.settle(TALK.add("q", ImagePart(frame=frame(picture(0)))))
     assert_prompt(driver, prompt_of(seeing, user(Picture(image=picture(0)))))
 
 
 def test_an_image_that_the_context_has_no_room_for_is_told(seeing: OmniModel) -> None:
     driver = opened(seeing, context_tokens=256)
     large = picture(0, rows=560, columns=560)  # 400 positions
-    driver.settle(TALK.add("q", m.ImagePart(frame=frame(large))))
-    (fault,) = driver.of(m.EngineFault)
+    driver.settle(TALK.add("q", ImagePart(frame=frame(large))))
+    (fault,) = driver.of(EngineFault)
     assert (fault.item_id, fault.code) == ("q", "capacity")
     driver.settle(TALK.typed("t", "Hello"), TALK.respond("r", modality="text"))
     assert driver.done("r").status != "failed"

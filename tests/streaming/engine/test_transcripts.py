@@ -5,8 +5,13 @@ import torch
 
 from model.generate import write
 from model.omni import OmniModel
-from streaming.engine import messages as m
 from streaming.engine.engine import Engine
+from streaming.engine.messages.events import (
+    InputTranscript,
+    InputTranscriptDelta,
+    ResponseDone,
+    TranscriptFailed,
+)
 from streaming.engine.scheduler import Stage
 from tests.streaming.engine.driver import SETTINGS, Driver, Offline, Talk, speech, with_extras
 
@@ -35,10 +40,10 @@ def offline_transcript(model: OmniModel, pcm: bytes) -> str:
 def test_a_transcript_is_what_the_thinker_answers_to_the_prompt(model: OmniModel) -> None:
     driver, pcm = opened(model), speech(2.6)
     driver.settle(*TALK.spoken("q", pcm), TALK.transcribe("q"))
-    (transcript,) = driver.of(m.InputTranscript)
+    (transcript,) = driver.of(InputTranscript)
     assert transcript.item_id == "q"
     assert transcript.text == offline_transcript(model, pcm)
-    told = [delta.text for delta in driver.of(m.InputTranscriptDelta)]
+    told = [delta.text for delta in driver.of(InputTranscriptDelta)]
     assert len(told) > 1
     assert "".join(told).rstrip() == transcript.text
 
@@ -53,7 +58,7 @@ def test_a_transcript_waits_for_the_reply_and_leaves_it_as_it_is(model: OmniMode
     # Only closing the turn, which nobody waits for either, is left behind the first of its passes.
     assert {Stage.THINKER, Stage.TALKER, Stage.TOKEN2WAV}.isdisjoint(ran[first:])
     assert driver.said("r")[0] == offline.say([*offline.system(), *offline.spoken(pcm)], "r").text
-    assert driver.of(m.InputTranscript)
+    assert driver.of(InputTranscript)
 
 
 def test_a_transcript_under_way_makes_room_for_a_reply(model: OmniModel) -> None:
@@ -64,10 +69,10 @@ def test_a_transcript_under_way_makes_room_for_a_reply(model: OmniModel) -> None
     assert not driver.preempted()
     driver.settle(TALK.respond("r"))
     assert driver.preempted() == {"transcript_waits": 1}
-    (transcript,) = driver.of(m.InputTranscript)
+    (transcript,) = driver.of(InputTranscript)
     assert transcript.text == offline_transcript(model, pcm)
     kinds = [type(event) for event in driver.events]
-    assert kinds.index(m.ResponseDone) < kinds.index(m.InputTranscript)
+    assert kinds.index(ResponseDone) < kinds.index(InputTranscript)
 
 
 def test_several_transcripts_come_one_after_the_other(model: OmniModel) -> None:
@@ -77,7 +82,7 @@ def test_several_transcripts_come_one_after_the_other(model: OmniModel) -> None:
     driver.settle(*TALK.spoken("a", sounds[0]), *TALK.spoken("b", sounds[1]))
     driver.settle(*other.spoken("a", sounds[2]))
     driver.settle(TALK.transcribe("a"), TALK.transcribe("b"), other.transcribe("a"))
-    found = {(t.conversation_id, t.item_id): t.text for t in driver.of(m.InputTranscript)}
+    found = {(t.conversation_id, t.item_id): t.text for t in driver.of(InputTranscript)}
     wanted = [offline_transcript(model, pcm) for pcm in sounds]
     assert found == dict(zip([("c", "a"), ("c", "b"), ("other", "a")], wanted, strict=True))
 
@@ -88,7 +93,7 @@ def test_a_transcript_of_what_is_gone_fails(model: OmniModel) -> None:
     driver.settle(*TALK.spoken("q", speech(0.5)))
     driver.say(TALK.transcribe("q"), TALK.delete("q"))
     driver.settle()
-    failed = [(f.item_id, f.code) for f in driver.of(m.TranscriptFailed)]
+    failed = [(f.item_id, f.code) for f in driver.of(TranscriptFailed)]
     assert sorted(failed) == [("no", "unknown_item"), ("q", "unknown_item"), ("typed", "capacity")]
 
 
@@ -96,7 +101,7 @@ def test_a_checkpoint_without_a_prompt_for_it_says_so(model: OmniModel) -> None:
     driver = opened(with_extras(model, transcribe_prompt=None))
     assert not driver.engine.ready.transcribes
     driver.settle(*TALK.spoken("q", speech(0.5)), TALK.transcribe("q"))
-    (failed,) = driver.of(m.TranscriptFailed)
+    (failed,) = driver.of(TranscriptFailed)
     assert "no prompt" in failed.message
 
 
@@ -106,7 +111,7 @@ def test_a_conversation_that_closes_takes_its_transcript_along(model: OmniModel)
     driver.say(TALK.transcribe("q"), other.transcribe("q"))
     driver.step()
     driver.settle(TALK.close())
-    assert [t.conversation_id for t in driver.of(m.InputTranscript)] == ["other"]
+    assert [t.conversation_id for t in driver.of(InputTranscript)] == ["other"]
 
 
 @pytest.mark.parametrize("count", [17])
@@ -114,5 +119,5 @@ def test_too_many_at_once_are_refused(model: OmniModel, count: int) -> None:
     driver = opened(model)
     driver.settle(*TALK.spoken("q", speech(0.2)))
     driver.settle(*[TALK.transcribe("q")] * count)
-    assert [f.code for f in driver.of(m.TranscriptFailed)] == ["capacity"]
-    assert len(driver.of(m.InputTranscript)) == 16
+    assert [f.code for f in driver.of(TranscriptFailed)] == ["capacity"]
+    assert len(driver.of(InputTranscript)) == 16

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from model.config import SamplingConfig
 from model.omni import OmniModel
 from model.spelling import Spelling
-from streaming.engine import messages as m
 from streaming.engine.engine import Engine
+from streaming.engine.messages.commands import AddItem
+from streaming.engine.messages.content import AudioPart, TextPart
+from streaming.engine.messages.events import AudioDelta, ResponseDone
 from streaming.engine.scheduler import Stage
 from tests.streaming.engine.driver import (
     MAX_CODES,
@@ -139,14 +141,14 @@ def test_items_with_several_parts_and_roles_stand_as_they_were_given(model: Omni
     driver, offline = opened(model), Offline(model)
     one, two = speech(2.1, seed=3), speech(0.4, seed=4)
     parts = (
-        m.TextPart(text="What is"),
-        m.AudioPart(pcm=one),
-        m.TextPart(text=" and "),
-        m.AudioPart(pcm=two),
+        TextPart(text="What is"),
+        AudioPart(pcm=one),
+        TextPart(text=" and "),
+        AudioPart(pcm=two),
     )
     driver.settle(
         TALK.typed("s", "You are what you see.", role="system"),
-        m.AddItem(conversation_id="c", item_id="q", role="user", parts=parts),
+        AddItem(conversation_id="c", item_id="q", role="user", parts=parts),
         TALK.typed("a", "Paris.", role="assistant"),
         TALK.typed("q2", "And?"),
         TALK.respond("r"),
@@ -207,7 +209,7 @@ def test_the_first_packet_leaves_after_the_fewest_talker_steps(model: OmniModel)
     driver.engine._stages[Stage.TALKER] = lambda cs: (talker_steps.append(1), talker(cs))[1]
     driver.engine._stages[Stage.THINKER] = lambda cs: (thinker_steps.append(1), thinker(cs))[1]
     driver.say(*TALK.spoken("q", speech(1.0)), TALK.respond("r", tokens=60))
-    driver.until(lambda: driver.of(m.AudioDelta))
+    driver.until(lambda: driver.of(AudioDelta))
     assert len(talker_steps) == codes_to_first_sound(model)
     # One vector a code, and one more step that draws a token nobody has taken yet.
     assert len(thinker_steps) <= len(talker_steps) + 2
@@ -284,7 +286,7 @@ def test_a_reply_that_comes_to_its_end_is_complete(model: OmniModel) -> None:
         driver.say(talk.open(), talk.typed("q", "What?"))
         driver.say(talk.respond(f"r-{talk.name}", tokens=None, modality="text"))
     driver.settle()
-    ended = [done for done in driver.of(m.ResponseDone) if done.status == "completed"]
+    ended = [done for done in driver.of(ResponseDone) if done.status == "completed"]
     assert ended
     assert all(done.reason is None for done in ended)
     assert all(1 < done.usage.output_text_tokens < 480 for done in ended)

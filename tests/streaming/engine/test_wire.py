@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.engine import messages as m
+from streaming.engine.messages.commands import AddItem, Command, UserAudio
+from streaming.engine.messages.content import AudioPart, TextPart
+from streaming.engine.messages.events import Event
 from streaming.engine.wire import MAX_FRAME_BYTES, conversation_of, decode, encode
 from streaming.errors import WireError
 
-KINDS = (*get_args(m.Command), *get_args(m.Event))
+KINDS = (*get_args(Command), *get_args(Event))
 
 st.register_type_strategy(int, st.integers(-(2**63), 2**63 - 1))
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
@@ -28,8 +30,8 @@ def test_every_message_comes_back_equal(kind: type, data: st.DataObject) -> None
 
 def test_samples_travel_as_raw_frames() -> None:
     pcm = bytes(range(256))
-    parts = (m.TextPart(text="a"), m.AudioPart(pcm=pcm), m.AudioPart(pcm=b""))
-    message = m.AddItem(conversation_id="c", item_id="i", role="user", parts=parts)
+    parts = (TextPart(text="a"), AudioPart(pcm=pcm), AudioPart(pcm=b""))
+    message = AddItem(conversation_id="c", item_id="i", role="user", parts=parts)
     header, *blobs = encode(message)
     assert blobs == [pcm, b""]
     assert len(header) < 300
@@ -51,13 +53,13 @@ def test_samples_travel_as_raw_frames() -> None:
     ],
 )
 def test_a_wrong_field_is_named(change: dict[str, object], named: str) -> None:
-    header, pcm = encode(m.UserAudio(conversation_id="c", item_id="i", pcm=b"1234"))
+    header, pcm = encode(UserAudio(conversation_id="c", item_id="i", pcm=b"1234"))
     with pytest.raises(WireError, match=named):
         decode([orjson.dumps(orjson.loads(header) | change), pcm])
 
 
 def test_a_missing_field_is_named() -> None:
-    header, pcm = encode(m.UserAudio(conversation_id="c", item_id="i", pcm=b"1234"))
+    header, pcm = encode(UserAudio(conversation_id="c", item_id="i", pcm=b"1234"))
     body = orjson.loads(header)
     del body["item_id"]
     with pytest.raises(WireError, match="item_id"):
@@ -65,9 +67,7 @@ def test_a_missing_field_is_named() -> None:
 
 
 def test_a_wrong_part_is_named_inside_its_item() -> None:
-    message = m.AddItem(
-        conversation_id="c", item_id="i", role="user", parts=(m.TextPart(text="a"),)
-    )
+    message = AddItem(conversation_id="c", item_id="i", role="user", parts=(TextPart(text="a"),))
     body = orjson.loads(encode(message)[0])
     body["parts"][0]["text"] = 3
     with pytest.raises(WireError, match=r"parts\[0\].text"):
@@ -78,7 +78,7 @@ def test_a_wrong_part_is_named_inside_its_item() -> None:
 
 
 def test_a_role_outside_the_choices_is_refused() -> None:
-    message = m.AddItem(conversation_id="c", item_id="i", role="user", parts=())
+    message = AddItem(conversation_id="c", item_id="i", role="user", parts=())
     with pytest.raises(WireError, match="role"):
         decode([orjson.dumps(orjson.loads(encode(message)[0]) | {"role": "tool"})])
 

@@ -9,8 +9,17 @@ from pathlib import Path
 import pytest
 import zmq
 
-from streaming.engine import messages as m
 from streaming.engine.client import WORKER
+from streaming.engine.messages.commands import CloseConversation, OpenConversation, Ping, Shutdown
+from streaming.engine.messages.events import (
+    ConversationOpened,
+    EngineFault,
+    EngineLoading,
+    EngineReady,
+    Event,
+    Pong,
+)
+from streaming.engine.messages.load import EngineLoad
 from streaming.engine.settings import ClientSettings, EngineSettings
 from streaming.engine.wire import decode, encode
 
@@ -46,17 +55,17 @@ class Line:
     def send(self, *frames: bytes) -> None:
         self.socket.send_multipart(frames)
 
-    def hear(self) -> m.Event:
+    def hear(self) -> Event:
         """The next message; how busy the engine is comes in between, and is left out."""
-        while isinstance(message := decode(self.socket.recv_multipart()), m.EngineLoad):
+        while isinstance(message := decode(self.socket.recv_multipart()), EngineLoad):
             pass
         return message
 
-    def hear_load(self, conversations: int) -> m.EngineLoad:
+    def hear_load(self, conversations: int) -> EngineLoad:
         """The next word of how busy it is with so many conversations."""
         while True:
             message = decode(self.socket.recv_multipart())
-            if isinstance(message, m.EngineLoad) and message.conversations == conversations:
+            if isinstance(message, EngineLoad) and message.conversations == conversations:
                 return message
 
     def close(self) -> None:
@@ -81,15 +90,15 @@ def line(quick_checkpoint, tmp_path_factory) -> Iterator[Line]:
 
 
 @pytest.fixture(scope="module")
-def started(line: Line) -> list[m.Event]:
+def started(line: Line) -> list[Event]:
     """What it said on its way to being ready."""
     events = [line.hear()]
-    while not isinstance(events[-1], m.EngineReady):
+    while not isinstance(events[-1], EngineReady):
         events.append(line.hear())
     return events
 
 
-def test_a_start_says_what_it_does_and_what_it_can(started: list[m.Event]) -> None:
+def test_a_start_says_what_it_does_and_what_it_can(started: list[Event]) -> None:
     *loading, ready = started
     assert {event.stage for event in loading} >= {"loading the checkpoint", "warming up"}
     assert ready.voices == ("Ada", "Bob")
@@ -98,31 +107,31 @@ def test_a_start_says_what_it_does_and_what_it_can(started: list[m.Event]) -> No
 
 
 def test_frames_that_are_no_message_get_a_fault_and_the_loop_turns(
-    line: Line, started: list[m.Event]
+    line: Line, started: list[Event]
 ) -> None:
     bad_field = b'{"type":"UserAudioStart","conversation_id":"c7","item_id":3}'
     line.send(b"\xff\x00")
     line.send(bad_field)
-    line.send(*encode(m.Pong(nonce=1)))
-    line.send(*encode(m.Ping(nonce=2)))
+    line.send(*encode(Pong(nonce=1)))
+    line.send(*encode(Ping(nonce=2)))
     faults = [line.hear() for _ in range(3)]
     assert [fault.conversation_id for fault in faults] == [None, "c7", None]
     assert {fault.code for fault in faults} == {"bad_message"}
     assert "item_id" in faults[1].message
-    assert line.hear() == m.Pong(nonce=2)
+    assert line.hear() == Pong(nonce=2)
 
 
-def test_a_warm_up_leaves_no_conversation_behind(line: Line, started: list[m.Event]) -> None:
+def test_a_warm_up_leaves_no_conversation_behind(line: Line, started: list[Event]) -> None:
     names = [f"c{i}" for i in range(started[-1].max_conversations)]
     for name in names:
-        line.send(*encode(m.OpenConversation(conversation_id=name)))
-    assert [line.hear() for _ in names] == [m.ConversationOpened(conversation_id=n) for n in names]
+        line.send(*encode(OpenConversation(conversation_id=name)))
+    assert [line.hear() for _ in names] == [ConversationOpened(conversation_id=n) for n in names]
 
 
-def test_it_says_how_busy_it_is(line: Line, started: list[m.Event]) -> None:
+def test_it_says_how_busy_it_is(line: Line, started: list[Event]) -> None:
     count = started[-1].max_conversations  # all are open
     line.hear_load(count)
-    line.send(*encode(m.CloseConversation(conversation_id="c0")))
+    line.send(*encode(CloseConversation(conversation_id="c0")))
     load = line.hear_load(count - 1)  # an engine with nothing to do tells its last change too
     assert load.resident_bytes > 10 * 2**20
     assert load.cpu_s > 0
@@ -139,9 +148,9 @@ def test_it_ends_when_it_is_told_to_and_takes_nothing_apart(
     line = Line(
         f"ipc://{tmp_path}/engine", *settings.flags(), program=(sys.executable, "-c", SLOW_TO_END)
     )
-    while not isinstance(line.hear(), m.EngineReady):
+    while not isinstance(line.hear(), EngineReady):
         pass
-    line.send(*encode(m.Shutdown()))
+    line.send(*encode(Shutdown()))
     assert line.process.wait(ClientSettings().stop_timeout_s) == 0
     line.close()
 
@@ -152,14 +161,14 @@ def test_it_ends_in_the_midst_of_a_step_and_while_it_loads(
     settings = EngineSettings(model=str(quick_checkpoint), dtype="float32", threads=1)
     program = (sys.executable, "-c", BUSY)
     line = Line(f"ipc://{tmp_path}/engine", *settings.flags(), program=program)
-    while line.hear() != m.EngineLoading(stage="warming up"):
+    while line.hear() != EngineLoading(stage="warming up"):
         pass
     line.process.stdin.close()
     assert line.process.wait(ClientSettings().stop_timeout_s) == 0
     line.close()
 
 
-def test_it_ends_with_the_gateway(line: Line, started: list[m.Event]) -> None:
+def test_it_ends_with_the_gateway(line: Line, started: list[Event]) -> None:
     line.process.stdin.close()
     assert line.process.wait(LIMIT_MS / 1000) == 0
 
@@ -167,7 +176,7 @@ def test_it_ends_with_the_gateway(line: Line, started: list[m.Event]) -> None:
 def test_a_checkpoint_that_is_none_ends_it_with_a_word(tmp_path) -> None:
     line = Line(f"ipc://{tmp_path}/engine", "--model", str(tmp_path / "nothing"))
     events = [line.hear()]
-    while not isinstance(events[-1], m.EngineFault):
+    while not isinstance(events[-1], EngineFault):
         events.append(line.hear())
     assert events[-1].conversation_id is None
     assert "nothing" in events[-1].message

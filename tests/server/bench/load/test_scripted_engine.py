@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from server.bench.load.scripted_engine import MODEL_ID, ScriptedEngine, Timetable
-from streaming.engine import messages as m
+from streaming.engine.messages.commands import (
+    CancelResponse,
+    CloseConversation,
+    OpenConversation,
+    Ping,
+    Respond,
+    TruncateItem,
+)
+from streaming.engine.messages.events import Pong
 from streaming.engine.settings import EngineSettings
 
 TIMES = Timetable(first_text_s=0.05, first_sound_s=0.1, piece_s=0.2, speech_s=0.6, rtf=0.5)
@@ -37,11 +45,11 @@ def kinds(events):
 
 
 def opened(name="a"):
-    return m.OpenConversation(conversation_id=name)
+    return OpenConversation(conversation_id=name)
 
 
 def respond(name="a", reply="r"):
-    return m.Respond(conversation_id=name, response_id=reply, item_id="i")
+    return Respond(conversation_id=name, response_id=reply, item_id="i")
 
 
 def test_a_reply_goes_by_its_timetable():
@@ -64,7 +72,7 @@ def test_a_cancelled_reply_says_nothing_more():
     bench = Bench()
     bench.take(opened(), respond())
     bench.at(0.1)
-    cancel = m.CancelResponse(conversation_id="a", response_id="r")
+    cancel = CancelResponse(conversation_id="a", response_id="r")
     (end,) = bench.take(cancel)
     assert (end.status, end.reason) == ("cancelled", "client_cancelled")
     assert bench.take(cancel) == []
@@ -77,16 +85,16 @@ def test_who_has_left_is_told_nothing_and_leaves_a_seat():
     bench.take(opened(), respond())
     (refused,) = bench.take(opened("b"))
     assert (refused.conversation_id, refused.code) == ("b", "capacity")
-    bench.take(m.CloseConversation(conversation_id="a"))
+    bench.take(CloseConversation(conversation_id="a"))
     assert bench.at(9.0) == []
     assert kinds(bench.take(opened("b"))) == ["ConversationOpened"]
 
 
 def test_it_answers_what_the_gateway_waits_for():
     bench = Bench()
-    truncate = m.TruncateItem(conversation_id="a", item_id="i", audio_end_ms=10)
-    answers = bench.take(m.Ping(nonce=3), truncate)
-    assert answers[0] == m.Pong(nonce=3)
+    truncate = TruncateItem(conversation_id="a", item_id="i", audio_end_ms=10)
+    answers = bench.take(Ping(nonce=3), truncate)
+    assert answers[0] == Pong(nonce=3)
     assert answers[1].item_id == "i"
 
 
