@@ -14,6 +14,7 @@ from streaming.protocol.commands import (
     PauseUserAudio,
     StartUserAudio,
 )
+from streaming.protocol.engine_events import Failure
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.history import History
 from streaming.protocol.items import Content, Item
@@ -27,7 +28,11 @@ BYTES_PER_MS = 16 * 4  # of float32 at 16 kHz
 
 
 class InputBuffer:
-    """The turn that is being spoken. A turn begins with its first audio or with speech."""
+    """The turn that is being spoken. A turn begins with its first audio or with speech.
+
+    Attributes:
+        turn: How many turns are over: committed, dropped or refused.
+    """
 
     def __init__(self, outbox: Outbox, history: History, limits: Limits, sight: Sight) -> None:
         self._outbox = outbox
@@ -37,7 +42,8 @@ class InputBuffer:
         self._item_id: str | None = None
         self._size_bytes = 0
         self._received_ticks = 0
-        self._is_refused = False
+        self._refusal: ProtocolError | None = None  # why the open turn is not taken
+        self.turn = 0
 
     def receive(self, size_bytes: int, audio_format: AudioFormat) -> None:
         """Count wire audio that belongs to the turn whatever is in it.
@@ -57,10 +63,15 @@ class InputBuffer:
             )
         self._received_ticks = ticks
 
+    def end_refused(self) -> ProtocolError | None:
+        """End the open turn if it was refused, and say why it was; None if it was not."""
+        refusal = self._refusal
+        if refusal is not None:
+            self._reset()
+        return refusal
+
     def check_commit(self) -> None:
-        """Raises ProtocolError if there is too little to commit, or no room for it."""
-        if self._is_refused:
-            raise conversation_full(self._limits)
+        """Raises ProtocolError if there is too little to commit."""
         # Some of what was received is still in the resampler; some of a turn was not counted.
         received_ms = self._received_ticks * 1000 // TICKS_HZ
         held_ms = max(received_ms, self._open_ms)
@@ -146,14 +157,16 @@ class InputBuffer:
             self._outbox.command(DropUserAudio(item_id=self._item_id))
         self._reset()
 
-    def lose(self, item_id: str) -> bool:
+    def lose(self, item_id: str, failure: Failure) -> bool:
         """The engine gave an item up; says if it is the open turn, whose rest is then ignored."""
         if item_id != self._item_id:
             return False
         self._history.remove(item_id)
         self._sight.drop()
-        self._reset()
-        self._is_refused = True
+        self._item_id = None
+        self._size_bytes = 0
+        message = f"The turn was given up while it was spoken: {failure.message}"
+        self._refusal = ProtocolError(failure.code, message)
         return True
 
     @property
@@ -162,12 +175,12 @@ class InputBuffer:
         return self._size_bytes // BYTES_PER_MS
 
     def _open(self, start_ms: int) -> None:
-        if self._item_id is not None or self._is_refused:
+        if self._item_id is not None or self._refusal is not None:
             return
         if len(self._history) >= self._limits.max_items:
             # Said once for the whole turn: an error for each chunk of it would drown the client.
-            self._is_refused = True
-            self._outbox.error(conversation_full(self._limits), None)
+            self._refusal = conversation_full(self._limits)
+            self._outbox.error(self._refusal, None)
             return
         self._item_id = self._outbox.make_id("item")
         self._history.reserve(self._item_id)
@@ -178,7 +191,8 @@ class InputBuffer:
         self._item_id = None
         self._size_bytes = 0
         self._received_ticks = 0
-        self._is_refused = False
+        self._refusal = None
+        self.turn += 1
 
 
 def conversation_full(limits: Limits) -> ProtocolError:

@@ -13,6 +13,7 @@ from typing import Protocol
 from streaming.media.formats import AudioFormat
 from streaming.media.video import Pixels
 from streaming.protocol import client_events as client
+from streaming.protocol.engine_events import Failure
 from streaming.protocol.errors import CapabilityError
 from streaming.protocol.history import History
 from streaming.protocol.input_buffer import InputBuffer
@@ -84,6 +85,11 @@ class Listening:
         return isinstance(self._config.audio.input.turn_detection, SemanticVad)
 
     @property
+    def turn(self) -> int:
+        """How many turns are over: committed, dropped or refused."""
+        return self._input.turn
+
+    @property
     def wire(self) -> AudioFormat:
         """The format in which clients send sound."""
         return audio_format(self._config.audio.input.format)
@@ -134,8 +140,12 @@ class Listening:
         """The client ends the turn.
 
         Raises:
-            ProtocolError: There is too little of it.
+            ProtocolError: There is too little of it, or it was refused while it was spoken; then it
+                is over, and the next may be taken.
         """
+        if (refusal := self._input.end_refused()) is not None:
+            self._ear.clear()
+            raise refusal
         self._input.check_commit()
         self._hear(self._ear.end())
         self._turns.turn_ended(self._input.commit(), by_voice=False)
@@ -146,9 +156,9 @@ class Listening:
         self._input.clear()
         self._outbox.event("input_audio_buffer.cleared")
 
-    def lose(self, item_id: str) -> bool:
+    def lose(self, item_id: str, failure: Failure) -> bool:
         """The engine gave an item up; says if it is the open turn, whose rest is then ignored."""
-        return self._input.lose(item_id)
+        return self._input.lose(item_id, failure)
 
     def _hear(self, heard: Iterable[TurnEvent]) -> None:
         for event in heard:

@@ -83,8 +83,9 @@ class LiveSession(SessionLayer):
         self._own = random_id("live")
         self._interrupts = True
         self._is_manual = False
-        self._hears = False  # audio belongs to an open turn, where the client decides the turns
-        self._is_deaf = False  # audio was refused, and that has been said
+        # Of the user's turns, where the client decides them:
+        self._begun_turn: int | None = None  # the one in which there has been sound
+        self._refused_turn: int | None = None  # the one whose sound was refused, and that was said
         self._items: dict[str, str] = {}  # of the replies that are not wholly played
         self._announced: set[str] = set()
         self._muted: str | None = None
@@ -107,19 +108,17 @@ class LiveSession(SessionLayer):
         """Take what the microphone heard (s16 LE).
 
         A live microphone never stops. Where the client decides the turns, a turn begins with the
-        first sound that is no silence, and one that is too long is refused once and not 50 times
-        a second.
+        first sound that is no silence, and what is refused of one (it is too long) is refused once
+        and not 50 times a second.
         """
-        if self._is_deaf:
-            return
-        if self._is_manual and not self._hears:
-            if is_silent(audio):
+        turn = self._session.input_turn
+        if self._is_manual:
+            if turn == self._refused_turn or (turn != self._begun_turn and is_silent(audio)):
                 return
-            self._hears = True
-        before = len(self._events)
-        self._session.receive_audio(audio, audio_format)
+            self._begun_turn = turn
+        if not self._session.receive_audio(audio, audio_format):
+            self._refused_turn = turn
         self._settle()
-        self._is_deaf = any(event["type"] == "error" for event in self._events[before:])
 
     def receive_picture(self, pixels: Pixels) -> None:
         """Take what the camera sees now."""
@@ -174,8 +173,6 @@ class LiveSession(SessionLayer):
                 self._interrupts = detection is not None and detection["interrupt_response"]
             case "input_audio_buffer.speech_started" if self._interrupts:
                 self._flush()
-            case "input_audio_buffer.committed" | "input_audio_buffer.cleared":
-                self._hears = self._is_deaf = False
             case "response.content_part.added" if event["part"]["type"] == "audio":
                 self._items[event["response_id"]] = event["item_id"]
                 self._last_id = event["response_id"]

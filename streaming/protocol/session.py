@@ -164,14 +164,24 @@ class RealtimeSession:
         except ProtocolError as error:
             self._outbox.error(error, event_id)
 
-    def receive_audio(self, audio: bytes, audio_format: AudioFormat) -> None:
-        """Take live audio, which comes as samples; a refusal becomes an `error` event."""
+    def receive_audio(self, audio: bytes, audio_format: AudioFormat) -> bool:
+        """Take live audio, which comes as samples; says whether it was taken.
+
+        A refusal becomes an `error` event.
+        """
         if self._lost is not None:
-            return
+            return False
         try:
             self._listening.take_audio(audio, audio_format)
         except ProtocolError as error:
             self._outbox.error(error, None)
+            return False
+        return True
+
+    @property
+    def input_turn(self) -> int:
+        """How many turns of the user are over: committed, dropped or refused."""
+        return self._listening.turn
 
     @property
     def pictures_thinned(self) -> int:
@@ -267,7 +277,7 @@ class RealtimeSession:
         if item_id is not None and self._truncations.failed(item_id, failure):
             return
         self._outbox.fault(failure.code, failure.message)
-        if item_id is None or self._listening.lose(item_id):
+        if item_id is None or self._listening.lose(item_id, failure):
             return
         if self._history.find(item_id) and not self._replies.makes(item_id):
             # The engine does not hold it, so it is no part of what will be answered.

@@ -412,6 +412,34 @@ def test_a_full_conversation_refuses_a_pushed_turn_too():
     assert rig.take_commands() == []
 
 
+def test_a_pushed_turn_that_was_refused_is_over_with_its_commit():
+    rig = Rig(limits=Limits(max_items=1), manual=True)
+    item_id = rig.add()["id"]
+    rig.hear(LOUD, 505)
+    rig.send("conversation.item.delete", item_id=item_id)
+    assert error_of(rig.send("input_audio_buffer.commit"))["code"] == "conversation_full"
+    rig.take_commands()
+    error = error_of(rig.send("input_audio_buffer.commit"))
+    assert error["code"] == "input_audio_buffer_commit_empty", "said once"
+    assert rig.hear(LOUD, 500) == []
+    assert kinds(rig.send("input_audio_buffer.commit"))[0] == "input_audio_buffer.committed"
+    assert heard_ms(rig.take_commands()) == 500, "nothing of the refused turn"
+
+
+def test_a_pushed_turn_that_the_engine_gave_up_says_why_when_it_is_committed():
+    rig = Rig(manual=True)
+    rig.hear(LOUD, 500)
+    item_id = rig.take_commands()[0].item_id
+    failure = Failure(code="context_full", message="The context is full.")
+    rig.engine(EngineFault(failure=failure, item_id=item_id, fatal=False))
+    assert rig.hear(LOUD, 500) == []
+    error = error_of(rig.send("input_audio_buffer.commit"))
+    assert error["code"] == "context_full"
+    assert "The context is full." in error["message"]
+    assert rig.hear(LOUD, 500) == []
+    assert kinds(rig.send("input_audio_buffer.commit"))[0] == "input_audio_buffer.committed"
+
+
 def test_silence_under_detection_is_not_in_the_buffer_when_it_is_turned_off():
     rig = Rig(limits=Limits(max_turn_ms=1000))
     rig.hear(QUIET, 2000)

@@ -1,5 +1,7 @@
 """A session on a line where the server plays the sound: barge-in, and the buffer's events."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,10 +31,10 @@ from tests.streaming.protocol.rig import (
 class LiveRig(Rig):
     """The same, with a loudspeaker that plays when it is told to."""
 
-    def __init__(self, *, session=None, limits=None):
+    def __init__(self, *, session=None, limits=None, profile=PROFILE):
         self.playout, mouth = Playout(), LiveMouth()
         inner = RealtimeSession(
-            profile=PROFILE,
+            profile=profile,
             ear=Ear(LoudnessActivity),
             mouth=mouth,
             eye=new_eye(),
@@ -198,6 +200,55 @@ def test_a_turn_without_end_is_refused_once():
     assert error["code"] == "input_audio_buffer_full"
     assert kinds(rig.send("input_audio_buffer.clear")) == ["input_audio_buffer.cleared"]
     assert rig.listen(LOUD, 500) == []
+    assert kinds(rig.send("input_audio_buffer.commit"))[0] == "input_audio_buffer.committed"
+
+
+def test_an_answer_that_is_refused_does_not_stop_the_microphone():
+    detection = {"type": "server_vad", "interrupt_response": False}
+    rig = LiveRig(session={"type": "realtime", "audio": {"input": {"turn_detection": detection}}})
+    response_id, _ = rig.respond()
+    rig.speak(response_id, ms=2000)
+    error = (rig.listen(LOUD, 300) + rig.listen(QUIET, 700))[-1]["error"]
+    assert error["code"] == "conversation_already_has_active_response"
+    rig.done(response_id)
+    assert kinds(rig.listen(LOUD, 300)) == ["input_audio_buffer.speech_started"]
+
+
+def test_a_full_conversation_does_not_stop_the_microphone():
+    rig = LiveRig(limits=Limits(max_items=1))
+    item_id = rig.add()["id"]
+    error = error_of(rig.listen(LOUD, 300) + rig.listen(QUIET, 700))
+    assert error["code"] == "conversation_full"
+    rig.send("conversation.item.delete", item_id=item_id)
+    assert kinds(rig.listen(LOUD, 300)) == ["input_audio_buffer.speech_started"]
+
+
+def test_a_turn_that_was_too_long_does_not_stop_the_detector_of_turns():
+    rig = LiveRig(session=MANUAL, limits=Limits(max_turn_ms=1000))
+    assert error_of(rig.listen(LOUD, 2000))["code"] == "input_audio_buffer_full"
+    rig.send("input_audio_buffer.clear")
+    assert error_of(rig.listen(LOUD, 2000))["code"] == "input_audio_buffer_full", "once a turn"
+    detected = {"turn_detection": {"type": "server_vad"}}
+    rig.update({"type": "realtime", "audio": {"input": detected}})
+    assert "input_audio_buffer.speech_started" in kinds(rig.listen(LOUD, 300))
+
+
+def test_a_model_without_ears_refuses_a_live_line_once():
+    deaf = replace(PROFILE, inputs=("text",))
+    rig = LiveRig(profile=deaf)
+    assert error_of(rig.listen(LOUD, 500))["code"] == "unsupported_value"
+
+
+def test_after_a_pushed_turn_that_was_refused_the_next_begins_with_its_sound():
+    rig = LiveRig(session=MANUAL, limits=Limits(max_items=1))
+    item_id = rig.add()["id"]
+    assert error_of(rig.listen(LOUD, 300))["code"] == "conversation_full"
+    assert error_of(rig.send("input_audio_buffer.commit"))["code"] == "conversation_full"
+    rig.send("conversation.item.delete", item_id=item_id)
+    rig.take_commands()
+    assert rig.listen(QUIET, 300) == []
+    assert rig.take_commands() == []
+    assert rig.listen(LOUD, 300) == []
     assert kinds(rig.send("input_audio_buffer.commit"))[0] == "input_audio_buffer.committed"
 
 
