@@ -42,6 +42,7 @@ from streaming.protocol.completion_answer import CompletionAnswer
 from streaming.protocol.completion_request import Asked, parsed_request
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.limits import Limits
+from streaming.protocol.wire_json import read_object
 
 logger = logging.getLogger("omnilive.completions")
 
@@ -86,10 +87,7 @@ async def _body(request: Request, max_bytes: int) -> Any:
             raise ProtocolError(
                 "message_too_large", f"The body has more than {max_bytes} bytes (max_event_bytes)."
             )
-    try:
-        return orjson.loads(bytes(body))
-    except orjson.JSONDecodeError as error:
-        raise ProtocolError("invalid_json", f"The body is not JSON: {error}.") from None
+    return read_object(bytes(body), "The body")
 
 
 def _decoded(asked: Asked, limits: Limits, settings: Settings) -> list[said.CreateItem]:

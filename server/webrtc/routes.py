@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from python_multipart.exceptions import MultipartParseError
 from starlette.datastructures import UploadFile
@@ -41,6 +40,7 @@ from streaming.protocol.transcription_session import (
     transcription_object,
     transcription_updated,
 )
+from streaming.protocol.wire_json import read_object
 
 SDP = "application/sdp"
 MULTIPART = "multipart/form-data"
@@ -178,13 +178,11 @@ def _text(body: bytes) -> str:
 
 
 def _object(body: bytes, param: str | None) -> dict[str, Any]:
+    what = "The body" if param is None else f"The part '{param}'"
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise OfferError(f"{param or 'the body'} is not JSON: {error}", param) from None
-    if not isinstance(value, dict):
-        raise OfferError(f"{param or 'the body'} is JSON, but not an object", param)
-    return value
+        return read_object(body, what)
+    except ProtocolError as error:
+        raise OfferError(error.message, param, error.code) from None
 
 
 def _secret_request(body: bytes) -> SecretRequest:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-import orjson
 from pydantic import Field
 
 from streaming.protocol.errors import ProtocolError
@@ -16,6 +15,7 @@ from streaming.protocol.limits import Limits
 from streaming.protocol.session_options import MaxTokens, OutputModalities, Voice
 from streaming.protocol.validation import Wire, shown, validated
 from streaming.protocol.wire_audio import WireFormat
+from streaming.protocol.wire_json import read_object
 
 Object: TypeAlias = dict[str, Any]
 Metadata: TypeAlias = Annotated[
@@ -153,7 +153,7 @@ def decoded(frame: str | bytes, limits: Limits) -> Object:
     """The JSON object in a frame.
 
     Raises:
-        ProtocolError: Too large, not JSON, or not an object.
+        ProtocolError: Too large, not JSON, nested too deeply, or not an object.
     """
     size = len(frame)
     if size > limits.max_event_bytes:
@@ -161,13 +161,7 @@ def decoded(frame: str | bytes, limits: Limits) -> Object:
             "message_too_large",
             f"The message has {size} bytes, more than {limits.max_event_bytes} (max_event_bytes).",
         )
-    try:
-        value = orjson.loads(frame)
-    except orjson.JSONDecodeError as error:
-        raise ProtocolError("invalid_json", f"The message is not JSON: {error}.") from None
-    if not isinstance(value, dict):
-        raise ProtocolError("invalid_json", "The message is JSON, but not an object.")
-    return value
+    return read_object(frame, "The message")
 
 
 def event_id_of(value: Object) -> str | None:

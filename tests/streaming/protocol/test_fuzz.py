@@ -3,6 +3,7 @@
 import itertools
 import json
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -18,6 +19,7 @@ from streaming.protocol.engine_events import (
     ReplyText,
 )
 from streaming.protocol.limits import Limits
+from streaming.protocol.wire_json import MAX_DEPTH
 from tests.streaming.protocol.models import ClientModel, EngineModel
 from tests.streaming.protocol.rig import LOUD, QUIET, USAGE, Rig, b64, kinds, text_item, tone
 
@@ -57,6 +59,42 @@ NEAR = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=5),
     max_leaves=15,
 )
+
+# A field that is nested, in texts: Python cannot write all of them.
+DEEP = st.builds(
+    lambda kind, field, opening, depth: f'{{"type":"{kind}","{field}":{nested(*opening, depth)}}}',
+    st.sampled_from(sorted(CLIENT_EVENTS)),
+    FIELDS,
+    st.sampled_from([("[", "]"), ('{"tools":[', "]}"), ('{"session":', "}")]),
+    st.integers(30, 1_100),
+)
+
+
+def nested(opening, closing, depth):
+    return opening * depth + "0" + closing * depth
+
+
+@FEW
+@given(DEEP)
+def test_random_depths(frame):
+    rig = Rig()
+    assert kinds(rig.raw(frame)) == ["error"]
+    rig.respond()
+
+
+@pytest.mark.parametrize("depth", [5, 20, 58, 59, 60, 100, 300])
+@pytest.mark.parametrize("option", ["tracing", "reasoning", "parameters"])
+def test_options_of_any_depth(option, depth):
+    rig = Rig()
+    value = {"a": json.loads(nested('{"a":', "}", depth))}
+    session = {option: value}
+    if option == "parameters":
+        session = {"tools": [{"type": "function", "name": "f", "parameters": value}]}
+    frame = json.dumps({"type": "session.update", "session": {"type": "realtime", **session}})
+    (event,) = rig.raw(frame)
+    is_deep = frame.count("[") + frame.count("{") > MAX_DEPTH
+    assert is_deep == (event["type"] == "error" and "64 levels" in event["error"]["message"])
+    rig.respond()
 
 
 @FEW
