@@ -141,12 +141,14 @@ class ItemCreation:
         match created:
             case FunctionCall(name=name, arguments=arguments, call_id=call_id):
                 self._check_text(name + arguments, f"{under}.arguments")
+                self._check_id(call_id or "", f"{under}.call_id")
                 call_id = call_id or self._outbox.make_id("call")
                 call = CallItem(item_id=item_id, call_id=call_id, name=name, arguments=arguments)
                 part: Part = ToolCallPart(name=name, arguments=arguments)
                 return Made(item=call, role="assistant", parts=(part,))
             case FunctionCallOutput(call_id=call_id, output=output):
                 self._check_text(output, f"{under}.output")
+                self._check_id(call_id, f"{under}.call_id")
                 result = ResultItem(item_id=item_id, call_id=call_id, output=output)
                 return Made(item=result, role="user", parts=(ToolResultPart(output=output),))
             case _:
@@ -173,13 +175,7 @@ class ItemCreation:
     def _free_id(self, item_id: str | None, param: str) -> str:
         if item_id is None:
             return self._outbox.make_id("item")
-        if len(item_id) > self._limits.max_id_chars:
-            raise ProtocolError(
-                "string_above_max_length",
-                f"Invalid '{param}': {len(item_id)} characters, expected at most "
-                f"{self._limits.max_id_chars} (max_id_chars).",
-                param,
-            )
+        self._check_id(item_id, param)
         if item_id == ROOT:
             message_text = f"Invalid value: '{ROOT}' stands for the front of the conversation."
             raise ProtocolError("invalid_value", message_text, param)
@@ -192,10 +188,7 @@ class ItemCreation:
         return item_id
 
     def _message(self, message: Message, item_id: str, wire: AudioFormat, under: str) -> Made:
-        written = (
-            part.text for part in message.content if isinstance(part, InputText | OutputText)
-        )
-        self._check_text("".join(written), f"{under}.content")
+        self._check_text("".join(map(_words, message.content)), f"{under}.content")
         contents, parts = [], []
         self._image_pixels = 0
         for index, part in enumerate(message.content):
@@ -204,6 +197,15 @@ class ItemCreation:
             parts.append(for_engine)
         item = Item(item_id=item_id, role=message.role, content=contents)
         return Made(item=item, role=message.role, parts=tuple(parts))
+
+    def _check_id(self, name: str, param: str) -> None:
+        if len(name) > self._limits.max_id_chars:
+            raise ProtocolError(
+                "string_above_max_length",
+                f"Invalid '{param}': {len(name)} characters, expected at most "
+                f"{self._limits.max_id_chars} (max_id_chars).",
+                param,
+            )
 
     def _check_text(self, text: str, param: str) -> None:
         if len(text) > self._limits.max_text_chars:
@@ -220,15 +222,23 @@ class ItemCreation:
         match part:
             case InputText(type=kind, text=text) | OutputText(type=kind, text=text):
                 return Content(kind=kind, text=text), TextPart(text=text)
-            case InputAudio():
-                return self._speech(part, wire, param)
             case InputImage():
                 return self._image(part, param)
-            case OutputAudio():
+            case InputAudio(audio=str(audio)):
+                return self._speech(audio, part.transcript, wire, param)
+            case OutputAudio(audio=str()):
                 raise CapabilityError(
-                    "An assistant's audio cannot be added from outside; 'output_text' can.",
-                    f"{param}.type",
+                    "An assistant's audio cannot be added from outside; its 'transcript' can.",
+                    f"{param}.audio",
                 )
+            case InputAudio(type=kind, transcript=str(words)):
+                return Content(kind=kind, text=words, quoted=True), TextPart(text=words)
+            case OutputAudio(type=kind, transcript=str(words)):
+                return Content(kind=kind, text=words, quoted=True), TextPart(text=words)
+            case _:
+                needed = "audio" if isinstance(part, InputAudio) else "transcript"
+                message = f"Missing required parameter: '{param}.{needed}'."
+                raise ProtocolError("missing_required_parameter", message, f"{param}.{needed}")
 
     def _image(self, part: InputImage, param: str) -> tuple[Content, ImagePart]:
         self._profile.require("image", param=f"{param}.type")
@@ -253,9 +263,11 @@ class ItemCreation:
         seen = self._sight.take()
         return made if seen is None else replace(made, parts=(seen, *made.parts))
 
-    def _speech(self, part: InputAudio, wire: AudioFormat, param: str) -> tuple[Content, AudioPart]:
+    def _speech(
+        self, data: str, transcript: str | None, wire: AudioFormat, param: str
+    ) -> tuple[Content, AudioPart]:
         self._profile.require("audio", param=f"{param}.type")
-        audio = decode_audio(part.audio, wire, param=f"{param}.audio")
+        audio = decode_audio(data, wire, param=f"{param}.audio")
         audio_ms = wire.duration_ms(len(audio))
         if not self._limits.min_commit_ms <= audio_ms <= self._limits.max_turn_ms:
             raise ProtocolError(
@@ -266,7 +278,17 @@ class ItemCreation:
                 f"{param}.audio",
             )
         pcm = self._ear.convert(audio, wire)
-        content = Content(
-            kind="input_audio", text=part.transcript, audio_ms=len(pcm) // BYTES_PER_MS
-        )
+        audio_ms = len(pcm) // BYTES_PER_MS
+        content = Content(kind="input_audio", text=transcript, audio_ms=audio_ms)
         return content, AudioPart(pcm=pcm)
+
+
+def _words(part: WirePart) -> str:
+    """What of a part is kept as text, for the model or for show."""
+    match part:
+        case InputText(text=text) | OutputText(text=text):
+            return text
+        case InputAudio(transcript=text) | OutputAudio(transcript=text):
+            return text or ""
+        case InputImage():
+            return ""

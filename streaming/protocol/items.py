@@ -27,7 +27,8 @@ class Content:
     """One part of an item: text, or speech of `audio_ms` with what is known of its words.
 
     The client hears it at `speed` times the pace at which the engine speaks. Of an image there is
-    its `detail` only; the client has the picture.
+    its `detail` only; the client has the picture. Of speech that is `quoted` there are the words
+    only: a client brought them without their sound.
     """
 
     kind: ContentKind
@@ -35,6 +36,7 @@ class Content:
     audio_ms: int = 0
     speed: float = 1.0
     detail: str | None = None
+    quoted: bool = False
 
     def wire(self) -> Object:
         """The part as an item shows it; speech always has its `transcript` key."""
@@ -57,8 +59,8 @@ class Item:
     @property
     def speech(self) -> Content | None:
         """The spoken part of an assistant's item, the one thing that can be truncated."""
-        parts = (part for part in self.content if part.kind == "output_audio")
-        return next(parts, None)
+        spoken = (part for part in self.content if part.kind == "output_audio" and not part.quoted)
+        return next(spoken, None)
 
     def wire(self) -> Object:
         """The item as events show it."""
@@ -137,10 +139,10 @@ class InputText(Wire):
 
 
 class InputAudio(Wire):
-    """Spoken words for the model; a transcript is kept for show only."""
+    """Spoken words for the model; the transcript is for show only, unless there is no audio."""
 
     type: Literal["input_audio"]
-    audio: str
+    audio: str | None = None
     transcript: str | None = None
 
 
@@ -160,7 +162,7 @@ class OutputText(Wire):
 
 
 class OutputAudio(Wire):
-    """Words that the assistant is to have spoken; known, so that it can be refused by name."""
+    """Words that the assistant is to have spoken; its `audio` is refused by name."""
 
     type: Literal["output_audio"]
     audio: str | None = None

@@ -58,6 +58,37 @@ def test_a_spoken_item():
     assert text == TextPart(text="what was that?")
 
 
+SPOKEN = [("user", "input_audio"), ("assistant", "output_audio")]
+
+
+@pytest.mark.parametrize("sound", [{}, {"audio": None}])
+@pytest.mark.parametrize(("role", "kind"), SPOKEN)
+def test_spoken_words_come_back_without_their_sound(role, kind, sound):
+    rig = Rig()
+    part = {"type": kind, "transcript": "Good day.", **sound}
+    added, _ = create(rig, {"type": "message", "role": role, "content": [part]})
+    assert added["item"]["content"] == [{"type": kind, "transcript": "Good day."}]
+    (command,) = rig.take_commands()
+    assert (command.role, command.parts) == (role, (TextPart(text="Good day."),))
+
+
+def test_words_alone_need_no_ears():
+    profile = ModelProfile(model_id="t", inputs=("text",), voices=(), instructions="")
+    words = user({"type": "input_audio", "transcript": "Good day."})
+    assert len(create(Rig(profile=profile), words)) == 2
+
+
+def test_words_without_their_sound_have_nothing_to_truncate():
+    rig = Rig()
+    part = {"type": "output_audio", "transcript": "Good day."}
+    create(rig, {"type": "message", "role": "assistant", "content": [part], "id": "mine"})
+    rig.take_commands()
+    cut = {"item_id": "mine", "content_index": 0, "audio_end_ms": 0}
+    error = error_of(rig.send("conversation.item.truncate", **cut))
+    assert "no output audio" in error["message"]
+    assert rig.take_commands() == []
+
+
 def test_items_append_and_say_what_is_before_them():
     rig = Rig()
     first = rig.add()["id"]
@@ -176,8 +207,22 @@ WRONG = [
     ),
     (
         {"type": "message", "role": "assistant", "content": [{"type": "output_audio"}]},
+        "missing_required_parameter",
+        "item.content[0].transcript",
+    ),
+    (
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_audio", "audio": "AAAA", "transcript": "x"}],
+        },
         "unsupported_value",
-        "item.content[0].type",
+        "item.content[0].audio",
+    ),
+    (
+        user({"type": "input_audio", "transcript": None}),
+        "missing_required_parameter",
+        "item.content[0].audio",
     ),
 ]
 
@@ -235,6 +280,41 @@ def test_text_is_bounded_over_all_parts():
     error = error_of(create(rig, user(half, half)))
     assert "12 characters" in error["message"]
     assert "10 (max_text_chars)" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("role", "part"),
+    [
+        ("user", {"type": "input_audio", "audio": b64(tone(LOUD, 200)), "transcript": "x" * 11}),
+        ("user", {"type": "input_audio", "transcript": "x" * 11}),
+        ("assistant", {"type": "output_audio", "transcript": "x" * 11}),
+    ],
+)
+def test_a_transcript_is_text_of_its_item(role, part):
+    rig = Rig(limits=Limits(max_text_chars=10))
+    error = error_of(create(rig, {"type": "message", "role": role, "content": [part]}))
+    assert (error["code"], error["param"]) == ("string_above_max_length", "item.content")
+    assert "10 (max_text_chars)" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "function_call", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "output": "o"},
+    ],
+)
+def test_the_id_of_a_call_is_bounded(item):
+    rig = Rig(limits=Limits(max_id_chars=10))
+    own = {"conversation": "none", "output_modalities": ["text"]}
+    item = {**item, "call_id": "x" * 11}
+    error = error_of(rig.send("response.create", response={**own, "input": [item]}))
+    assert (error["code"], error["param"]) == (
+        "string_above_max_length",
+        "response.input[0].call_id",
+    )
+    assert "10 (max_id_chars)" in error["message"]
+    assert kinds(create(rig, item)) == ["error"]
 
 
 def test_audio_of_an_item_is_bounded():
