@@ -95,13 +95,11 @@ class OmniConfig:
         """
         path = Path(directory) / "config.json"
         try:
-            text = path.read_text(encoding="utf-8")
+            data = json.loads(path.read_bytes())
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-        try:
-            data = json.loads(text)
-        except ValueError as error:
-            raise ConfigError(f"{path} is not JSON: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{path} is not JSON that can be read: {error}") from None
         return cls.from_dict(data)
 
 

@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from model.errors import ConfigError
@@ -16,6 +16,9 @@ from model.errors import ConfigError
 _log = logging.getLogger("omnilive.model.config")
 
 T = TypeVar("T")
+
+# The published networks have 36 at most.
+MAX_LAYERS = 1_000
 
 # Written into every section by the library that published the checkpoints; none of them is a figure
 # of the architecture. Keys that begin with "_" are its private ones.
@@ -98,6 +101,53 @@ def require_positive(**figures: float) -> None:
     for name, value in figures.items():
         if value <= 0:
             raise ConfigError(f"{name} must be above 0, got {value}")
+
+
+def require_counts(figures: object, *, but: frozenset[str] = frozenset()) -> None:
+    """Refuses a dataclass with a whole number below 1, in a field or in a tuple of one.
+
+    Args:
+        figures: the dataclass.
+        but: fields that are no counts.
+
+    Raises:
+        ConfigError: names the field and its value.
+    """
+    for field in dataclasses.fields(figures):  # type: ignore[arg-type]
+        value = getattr(figures, field.name)
+        if field.name not in but and any(number < 1 for number in _whole_numbers(value)):
+            shown = list(value) if isinstance(value, tuple) else value
+            raise ConfigError(f"{field.name} must be above 0, got {shown}")
+
+
+def require_layers(name: str, layers: int) -> None:
+    """Refuses a stack of layers that no memory holds, before it is built.
+
+    Raises:
+        ConfigError: names the figure and the limit.
+    """
+    if not 1 <= layers <= MAX_LAYERS:
+        raise ConfigError(f"{name} must be from 1 to {MAX_LAYERS}, got {layers}")
+
+
+def require_same_lengths(**figures: tuple[object, ...]) -> None:
+    """Refuses tuples that do not pair up, or are empty.
+
+    Raises:
+        ConfigError: names them and their lengths.
+    """
+    lengths = {name: len(value) for name, value in figures.items()}
+    if len(set(lengths.values())) > 1 or 0 in lengths.values():
+        said = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise ConfigError(f"as many entries are needed in each, and at least one: {said}")
+
+
+def _whole_numbers(value: object) -> Iterator[int]:
+    if isinstance(value, tuple):
+        for each in value:
+            yield from _whole_numbers(each)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield value
 
 
 def as_section(data: object, path: str) -> dict[str, Any]:

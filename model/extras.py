@@ -87,7 +87,8 @@ class ThinkerSource:
     """An installed package whose GGUF file holds the Thinker decoder's base weights.
 
     `hidden_scale` s divides the unembedding and multiplies the final norm, which leaves the logits
-    as they were and makes the last hidden state s times as large.
+    as they were and makes the last hidden state s times as large. Each of the first `delta_layers`
+    layers has a low-rank change on each of its projections, which the checkpoint must hold.
     """
 
     package: str
@@ -95,6 +96,7 @@ class ThinkerSource:
     file: str
     sha256: str
     hidden_scale: float = 1.0
+    delta_layers: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

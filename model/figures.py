@@ -7,7 +7,12 @@ know the layout of that file: `model.config` does.
 from dataclasses import dataclass
 from math import prod
 
-from model.config_reader import require_positive
+from model.config_reader import (
+    require_counts,
+    require_layers,
+    require_positive,
+    require_same_lengths,
+)
 from model.errors import ConfigError
 
 
@@ -33,18 +38,9 @@ class DecoderConfig:
     tie_word_embeddings: bool = False
 
     def __post_init__(self) -> None:
-        require_positive(
-            hidden_size=self.hidden_size,
-            intermediate_size=self.intermediate_size,
-            num_hidden_layers=self.num_hidden_layers,
-            num_attention_heads=self.num_attention_heads,
-            num_key_value_heads=self.num_key_value_heads,
-            head_dim=self.head_dim,
-            vocab_size=self.vocab_size,
-            rms_norm_eps=self.rms_norm_eps,
-            rope_theta=self.rope_theta,
-            max_position_embeddings=self.max_position_embeddings,
-        )
+        require_counts(self, but=frozenset({"mrope_section"}))
+        require_positive(rms_norm_eps=self.rms_norm_eps, rope_theta=self.rope_theta)
+        require_layers("num_hidden_layers", self.num_hidden_layers)
         if self.num_attention_heads % self.num_key_value_heads:
             raise ConfigError(
                 f"num_attention_heads {self.num_attention_heads} is no multiple of "
@@ -70,6 +66,11 @@ class AudioEncoderConfig:
     n_window: int
     output_dim: int
 
+    def __post_init__(self) -> None:
+        require_counts(self)
+        require_layers("encoder_layers", self.encoder_layers)
+        _require_heads("d_model", self.d_model, "encoder_attention_heads", self)
+
     @property
     def block_frames(self) -> int:
         """Mel frames in one block (200 = 2 s as published)."""
@@ -94,6 +95,11 @@ class VisionEncoderConfig:
     spatial_merge_size: int
     temporal_patch_size: int
     in_channels: int = 3
+
+    def __post_init__(self) -> None:
+        require_counts(self, but=frozenset({"fullatt_block_indexes"}))
+        require_layers("depth", self.depth)
+        _require_heads("hidden_size", self.hidden_size, "num_heads", self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +169,20 @@ class DiTConfig:
     look_backward_layers: tuple[int, ...] = (0, 20)
     rope_theta: float = 10000.0
 
+    def __post_init__(self) -> None:
+        require_counts(self, but=frozenset({"look_ahead_layers", "look_backward_layers"}))
+        require_layers("num_hidden_layers", self.num_hidden_layers)
+        require_positive(rope_theta=self.rope_theta)
+        require_same_lengths(
+            enc_channels=self.enc_channels,
+            enc_kernel_sizes=self.enc_kernel_sizes,
+            enc_dilations=self.enc_dilations,
+        )
+        if self.block_size % self.repeats:
+            raise ConfigError(
+                f"block_size {self.block_size} is no multiple of repeats {self.repeats}"
+            )
+
     @property
     def block_codes(self) -> int:
         """Codec tokens in one block of `block_size` mel frames."""
@@ -180,6 +200,16 @@ class BigVGANConfig:
     upsample_rates: tuple[int, ...]
     upsample_kernel_sizes: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        require_counts(self)
+        require_same_lengths(
+            upsample_rates=self.upsample_rates, upsample_kernel_sizes=self.upsample_kernel_sizes
+        )
+        require_same_lengths(
+            resblock_kernel_sizes=self.resblock_kernel_sizes,
+            resblock_dilation_sizes=self.resblock_dilation_sizes,
+        )
+
     @property
     def samples_per_frame(self) -> int:
         """Samples made of one mel frame (240 as published)."""
@@ -194,6 +224,9 @@ class Token2WavConfig:
     bigvgan: BigVGANConfig
     sample_rate_hz: int = 24000
 
+    def __post_init__(self) -> None:
+        require_counts(self)
+
     @property
     def samples_per_code(self) -> int:
         """Samples made of one codec token (480 as published)."""
@@ -203,3 +236,9 @@ class Token2WavConfig:
     def codes_per_second(self) -> float:
         """Codec tokens in a second of speech (50 as published)."""
         return self.sample_rate_hz / self.samples_per_code
+
+
+def _require_heads(width_name: str, width: int, heads_name: str, figures: object) -> None:
+    heads = getattr(figures, heads_name)
+    if width % heads:
+        raise ConfigError(f"{width_name} {width} is no multiple of {heads_name} {heads}")

@@ -56,7 +56,8 @@ def thinker_decoder(
         CheckpointError: the file is not the one named, or a change does not fit its tensor.
     """
     tensors = read_gguf(source_file(source), config)
-    _apply_deltas(tensors, {k.removeprefix(DELTA_PREFIX): v for k, v in deltas.items()})
+    changed = {k.removeprefix(DELTA_PREFIX): v for k, v in deltas.items()}
+    _apply_deltas(tensors, changed, _changed_names(source.delta_layers))
     if not config.tie_word_embeddings:
         tensors["lm_head.weight"] = tensors[_EMBED] / source.hidden_scale
     elif source.hidden_scale != 1:
@@ -137,10 +138,22 @@ def _half_pairs(
     return pairs.swapaxes(1, 2).reshape(rows, columns)
 
 
-def _apply_deltas(tensors: dict[str, Tensor], deltas: dict[str, Tensor]) -> None:
-    """Adds B @ A to each weight that has them, and puts embedding rows in their places."""
+def _changed_names(layers: int) -> set[str]:
+    """Names of the weights that a checkpoint with deltas on so many layers must change."""
+    parts = [part for part in _BLOCK_NAMES.values() if part.endswith("_proj")]
+    return {f"model.layers.{i}.{part}.weight" for i in range(layers) for part in parts}
+
+
+def _apply_deltas(
+    tensors: dict[str, Tensor], deltas: dict[str, Tensor], required: set[str]
+) -> None:
+    """Adds B @ A to each weight that has them, and puts embedding rows in their places.
+
+    Raises:
+        CheckpointError: required ones are absent, or some do not fit; names them all.
+    """
     problems = []
-    for name in sorted({k.removesuffix(_LORA_A).removesuffix(_LORA_B) for k in deltas}):
+    for name in sorted(required | {k.removesuffix(_LORA_A).removesuffix(_LORA_B) for k in deltas}):
         if name in (_ROWS, _ROW_IDS):
             continue
         a, b, weight = deltas.get(name + _LORA_A), deltas.get(name + _LORA_B), tensors.get(name)

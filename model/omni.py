@@ -162,16 +162,7 @@ def load_checkpoint(
     tokenizer = Tokenizer.load(directory)
     check_markers(config, tokenizer)
     speakers = load_speakers(directory / SPEAKERS_FILE, config, place)
-    with EmptyWeights():
-        networks = Networks(config).eval()
-    with TensorFiles(directory) as files:
-        load_tensors(
-            networks,
-            _sources(files, config, progress),
-            dtype_of=lambda name: torch.float32 if name.startswith("token2wav.") else chosen,
-            device=place,
-            progress=progress,
-        )
+    networks = _load_networks(directory, config, chosen, place, progress)
     if networks.talker.spelling is not None:
         networks.talker.spelling.learn_letters(tokenizer)
     if dtype == "auto" and chosen is torch.float32:
@@ -192,6 +183,31 @@ def load_checkpoint(
     )
 
 
+def _load_networks(
+    directory: Path,
+    config: OmniConfig,
+    dtype: torch.dtype,
+    device: torch.device,
+    progress: Progress | None,
+) -> Networks:
+    """Builds the networks and fills them; Token2Wav is float32 whatever the others are.
+
+    Raises:
+        CheckpointError: tensors are missing, surplus or misshapen; all of them, by name.
+    """
+    with EmptyWeights():
+        networks = Networks(config).eval()
+    with TensorFiles(directory) as files:
+        load_tensors(
+            networks,
+            _sources(files, config, progress),
+            dtype_of=lambda name: torch.float32 if name.startswith("token2wav.") else dtype,
+            device=device,
+            progress=progress,
+        )
+    return networks
+
+
 def load_speakers(path: Path, config: OmniConfig, device: torch.device) -> dict[str, Speaker]:
     """Reads the voices of a checkpoint.
 
@@ -209,22 +225,30 @@ def load_speakers(path: Path, config: OmniConfig, device: torch.device) -> dict[
         raise CheckpointError(f"cannot read the voices in {path}: {error}") from error
     if not isinstance(entries, dict) or not entries:
         raise CheckpointError(f"{path} must hold a dict of voices, got {type(entries).__name__}")
-    return {name: _speaker(name, entry, config).to(device) for name, entry in entries.items()}
+    voices = (_speaker(name, entry, config) for name, entry in entries.items())
+    return {voice.name: voice.to(device) for voice in voices}
 
 
-def _speaker(name: str, entry: object, config: OmniConfig) -> Speaker:
+def _speaker(name: object, entry: object, config: OmniConfig) -> Speaker:
     where = f"voice {name!r} of {SPEAKERS_FILE}"
     if not isinstance(entry, dict) or not {"cond", "ref_mel", "bos_token"} <= entry.keys():
         raise CheckpointError(f"{where} must have cond, ref_mel and bos_token")
     cond, mel, bos = (entry[key] for key in ("cond", "ref_mel", "bos_token"))
     dit = config.token2wav.dit
+    if not isinstance(name, str):
+        raise CheckpointError(f"{where}: the name must be a string")
     if not isinstance(cond, Tensor) or cond.shape != (1, dit.enc_emb_dim):
         raise CheckpointError(f"{where}: cond must be [1, {dit.enc_emb_dim}]")
-    if not isinstance(mel, Tensor) or mel.dim() != 3 or mel.shape[2] != dit.mel_dim:
+    shape = mel.shape if isinstance(mel, Tensor) and mel.numel() else ()
+    if len(shape) != 3 or (shape[0], shape[2]) != (1, dit.mel_dim):
         raise CheckpointError(f"{where}: ref_mel must be [1, frames, {dit.mel_dim}]")
-    if not 0 <= int(bos) < config.thinker.text.vocab_size:
-        raise CheckpointError(f"{where}: bos_token {int(bos)} is outside the vocabulary")
-    return Speaker(name=name, cond=cond.float(), ref_mel=mel.float(), bos_token=int(bos))
+    if not (cond.isfinite().all() and mel.isfinite().all()):
+        raise CheckpointError(f"{where}: cond and ref_mel must be finite")
+    if isinstance(bos, Tensor) and bos.numel() == 1:
+        bos = bos.item()
+    if not isinstance(bos, int) or not 0 <= bos < config.thinker.text.vocab_size:
+        raise CheckpointError(f"{where}: bos_token {bos!r} is no token of the vocabulary")
+    return Speaker(name=name, cond=cond.float(), ref_mel=mel.float(), bos_token=bos)
 
 
 def _sources(

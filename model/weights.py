@@ -128,9 +128,12 @@ def _tensor_files(directory: Path) -> list[Path]:
             raise CheckpointError(f"{directory} holds no safetensors file")
         return found
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        elsewhere = [name for name in names if Path(name).name != name]
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{index} is not an index of safetensors files: {error}") from error
+    if elsewhere:
+        raise CheckpointError(f"{index} names files outside its directory: {_some(elsewhere)}")
     absent = [name for name in names if not (directory / name).is_file()]
     if absent:
         raise CheckpointError(f"{index} names files that are not there: {_some(absent)}")

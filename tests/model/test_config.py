@@ -82,6 +82,18 @@ def test_older_names_of_dit_figures_are_read() -> None:
         ("thinker_config.text_config.rope_scaling.type", "yarn", "choices: default, mrope"),
         ("thinker_config.text_config.hidden_act", "relu", "choices: silu"),
         ("thinker_config.text_config.hidden_size", -48, "above 0"),
+        ("thinker_config.text_config.num_hidden_layers", 10**9, "from 1 to 1000, got 1000000000"),
+        ("thinker_config.audio_config.n_window", 0, "audio_config: n_window must be above 0"),
+        ("thinker_config.audio_config.encoder_layers", 5000, "encoder_layers must be from 1 to"),
+        ("thinker_config.audio_config.encoder_attention_heads", 5, "no multiple of encoder_att"),
+        ("thinker_config.vision_config.depth", 10**7, "depth must be from 1 to 1000"),
+        ("token2wav_config.dit_config.repeats", 0, "repeats must be above 0, got 0"),
+        ("token2wav_config.dit_config.block_size", 0, "block_size must be above 0"),
+        ("token2wav_config.dit_config.block_size", 25, "25 is no multiple of repeats 2"),
+        ("token2wav_config.dit_config.enc_dilations", [1], "enc_dilations has 1"),
+        ("token2wav_config.bigvgan_config.upsample_rates", [], "upsample_rates has 0"),
+        ("token2wav_config.bigvgan_config.upsample_rates", [0, 3], "upsample_rates must be above"),
+        ("token2wav_config.bigvgan_config.resblock_kernel_sizes", [3] * 9, "kernel_sizes has 9"),
         ("talker_config.use_sliding_window", True, "choices: False"),
         ("talker_config.embedding_size", 47, "must be the thinker's hidden_size 48"),
         ("talker_config.tts_codec_end_token_id", ..., "talker_config lacks tts_codec_end_token_id"),
@@ -142,8 +154,9 @@ def test_our_section_reads_its_parts() -> None:
 def test_load_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read .*config\.json"):
         OmniConfig.load(tmp_path)
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"config\.json is not JSON"):
-        OmniConfig.load(tmp_path)
+    for text in (b"{", b"\xff\xfe{", b'{"a": ' + b"[" * 100_000):
+        (tmp_path / "config.json").write_bytes(text)
+        with pytest.raises(ConfigError, match=r"config\.json is not JSON"):
+            OmniConfig.load(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(tiny.config_dict()))
     assert OmniConfig.load(tmp_path) == tiny.config()

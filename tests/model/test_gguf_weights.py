@@ -141,6 +141,22 @@ def test_all_changes_that_do_not_fit_are_named(source: ThinkerSource) -> None:
     assert "within the vocabulary of 210" in str(caught.value)
 
 
+def test_changes_that_the_checkpoint_lacks_are_named(source: ThinkerSource) -> None:
+    source = dataclasses.replace(source, delta_layers=1)
+    names = [f"self_attn.{n}_proj" for n in "qkvo"] + [f"mlp.{n}_proj" for n in ("gate", "up")]
+    shapes = {n: _decoder().state_dict()[f"layers.0.{n}.weight"].shape for n in names}
+    deltas = {
+        f"thinker_delta.model.layers.0.{name}.weight.lora_{kind}": torch.zeros(size)
+        for name, (rows, columns) in shapes.items()
+        for kind, size in (("A", (2, columns)), ("B", (rows, 2)))
+    }
+    with pytest.raises(CheckpointError) as caught:
+        thinker_decoder(source, CONFIG, deltas)
+    said = str(caught.value)
+    assert "model.layers.0.mlp.down_proj.weight needs lora_A, lora_B" in said
+    assert said.count("needs") == 1
+
+
 def test_another_layout_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.gguf"
     writer = gguf.GGUFWriter(path, "llama")

@@ -126,7 +126,14 @@ def test_weights_of_another_config_are_refused_by_name(directory: Path, tmp_path
         ({"Ada": {"cond": torch.zeros(1, 16)}}, "must have cond, ref_mel and bos_token"),
         ({"Ada": {"cond": torch.zeros(1, 3)}}, r"cond must be \[1, 16\]"),
         ({"Ada": {"ref_mel": torch.zeros(60, 80)}}, r"ref_mel must be \[1, frames, 80\]"),
-        ({"Ada": {"bos_token": 10_000}}, "bos_token 10000 is outside the vocabulary"),
+        ({"Ada": {"bos_token": 10_000}}, "bos_token 10000 is no token of the vocabulary"),
+        ({"Ada": {"bos_token": "a"}}, "bos_token 'a' is no token"),
+        ({"Ada": {"bos_token": None}}, "bos_token None is no token"),
+        ({"Ada": {"bos_token": torch.tensor([1, 2])}}, "is no token"),
+        ({"Ada": {"ref_mel": torch.zeros(1, 0, 80)}}, r"ref_mel must be \[1, frames, 80\]"),
+        ({"Ada": {"ref_mel": torch.zeros(2, 60, 80)}}, r"ref_mel must be \[1, frames, 80\]"),
+        ({"Ada": {"cond": torch.full((1, 16), torch.nan)}}, "must be finite"),
+        ({3: {}}, "voice 3 .* the name must be a string"),
     ],
 )
 def test_voices_that_do_not_fit_are_refused(tmp_path: Path, voices: Any, says: str) -> None:

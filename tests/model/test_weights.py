@@ -156,10 +156,17 @@ def test_an_absent_shard_is_named(tmp_path: Path) -> None:
         TensorFiles(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"weight_map": 3}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"weight_map": 3}', '{"weight_map": {"a": 1}}'])
 def test_a_broken_index_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(text)
     with pytest.raises(CheckpointError, match="is not an index"):
+        TensorFiles(tmp_path)
+
+
+def test_a_shard_lies_in_the_checkpoint(tmp_path: Path) -> None:
+    index = {"weight_map": {"a": "../other/model.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match=r"outside its directory: \.\./other"):
         TensorFiles(tmp_path)
 
 

