@@ -16,6 +16,7 @@ from server.running import Running, running_server
 from server.settings import Settings
 from streaming import logs
 from streaming.engine.messages.events import EngineLoading
+from streaming.engine.start_lines import StartLines
 from streaming.errors import StreamingError
 
 BANNER = """
@@ -54,15 +55,12 @@ class ProgressLines:
     """Prints the engine's start, a line whenever a stage begins or is a quarter further."""
 
     def __init__(self) -> None:
-        self._last = ""
+        self._lines = StartLines()
 
     def __call__(self, step: EngineLoading) -> None:
         """Prints one step, unless the last line said as much."""
-        share = "" if step.fraction is None else f" {int(step.fraction * 4) * 25}%"
-        line = f"loading: {step.stage}{share}"
-        if line != self._last:
-            typer.echo(line)
-        self._last = line
+        if (line := self._lines.line(step)) is not None:
+            typer.echo(f"loading: {line}")
 
 
 def banner(running: Running) -> str:

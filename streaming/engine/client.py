@@ -27,6 +27,7 @@ from streaming.engine.messages.events import (
 )
 from streaming.engine.messages.load import EngineLoad
 from streaming.engine.settings import ClientSettings, EngineSettings
+from streaming.engine.start_lines import StartLines
 from streaming.errors import EngineGoneError
 
 logger = logging.getLogger("omnilive.engine.client")
@@ -62,7 +63,7 @@ class EngineClient:
         self._link: EngineLink | None = None
         self._queues: dict[str, asyncio.Queue[Event]] = {}
         self._deaths = 0
-        self._logged = ""
+        self._lines = StartLines()
         self._changed = asyncio.Condition()
         self._keeping: asyncio.Task[None] | None = None
 
@@ -125,12 +126,23 @@ class EngineClient:
         """Sends a message, waiting while the engine is behind.
 
         For a conversation that was lost (its queue ends with a fatal fault) this does nothing.
+
+        Raises:
+            TypeError: The message holds what cannot be written, such as half a surrogate pair.
         """
         lost = isinstance(message, OfConversation) and message.conversation_id not in self._queues
         if not lost and self._link is not None:
             await self._link.send(message)
 
     async def _keep(self) -> None:
+        """Keeps an engine until there can be none any more, and says so whatever the reason is."""
+        try:
+            await self._run_processes()
+        except Exception as error:  # a fault of ours: whoever waits for an engine is told
+            logger.exception("the engine cannot be kept")
+            await self._fail(f"the engine cannot be kept: {error}")
+
+    async def _run_processes(self) -> None:
         """Runs one process after the other until there were too many deaths."""
         while True:
             try:
@@ -149,7 +161,7 @@ class EngineClient:
         """Runs one process from its start to its end.
 
         Raises:
-            EngineGoneError: It ended, hung or was not ready in time.
+            EngineGoneError: It did not start, ended, hung or was not ready in time.
         """
         with tempfile.TemporaryDirectory(prefix="omnilive-") as directory:
             endpoint = f"ipc://{Path(directory) / 'engine'}"
@@ -178,7 +190,8 @@ class EngineClient:
     async def _route(self, message: Event) -> None:
         match message:
             case EngineLoading():
-                self._log(message)
+                if (line := self._lines.line(message)) is not None:
+                    logger.info("engine: %s", line)
                 if self._progress is not None:
                     self._progress(message)
             case EngineReady():
@@ -195,13 +208,6 @@ class EngineClient:
                 self._deliver(name, message)
             case OfConversation(conversation_id=name):
                 self._deliver(name, message)
-
-    def _log(self, step: EngineLoading) -> None:
-        """Logs that a stage of the start has begun, or is a quarter further."""
-        share = "" if step.fraction is None else f" {int(step.fraction * 4) * 25}%"
-        if (line := step.stage + share) != self._logged:
-            logger.info("engine: %s", line)
-            self._logged = line
 
     def _deliver(self, name: str, message: Event) -> None:
         queue = self._queues.get(name)
@@ -241,6 +247,7 @@ class EngineClient:
 
     async def _fail(self, reason: str) -> None:
         self._lose_all(reason)
+        self.load = None
         async with self._changed:
             self.ready, self.failure = None, reason
             self._changed.notify_all()

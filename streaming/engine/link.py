@@ -19,7 +19,7 @@ from streaming.engine.messages.commands import Command, Ping, Shutdown
 from streaming.engine.messages.events import Event
 from streaming.engine.settings import ClientSettings
 from streaming.engine.wire import decode, encode
-from streaming.errors import EngineGoneError
+from streaming.errors import EngineGoneError, WireError
 
 logger = logging.getLogger("omnilive.engine.link")
 
@@ -31,20 +31,31 @@ class EngineLink:
         self._endpoint = endpoint
         self._command = command
         self._settings = settings
-        self._outgoing: asyncio.Queue[Command] = asyncio.Queue(settings.queue_messages)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._outgoing: asyncio.Queue[list[bytes]] = asyncio.Queue(settings.queue_messages)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
+        """Starts the process.
+
+        Raises:
+            EngineGoneError: It cannot be started, or not be talked to; says why.
+        """
         self._context = zmq.asyncio.Context()
         self._socket = self._context.socket(zmq.PAIR)
-        self._socket.linger = 0
-        self._socket.bind(self._endpoint)
-        # The worker ends when its stdin does: it cannot outlive the gateway, however that dies.
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.PIPE, env=self._settings.environment
-        )
+        try:
+            self._socket.linger = 0
+            self._socket.bind(self._endpoint)
+            # The worker ends when its stdin does: it cannot outlive the gateway, however that dies.
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=asyncio.subprocess.PIPE, env=self._settings.environment
+            )
+        except BaseException as error:
+            self._hang_up()
+            if isinstance(error, (OSError, zmq.ZMQError)):
+                raise EngineGoneError(f"the engine cannot be started: {error}") from error
+            raise
         self._ended = asyncio.create_task(self._process.wait(), name="engine process")
-        self._spawn(self._write(), "engine writer")
+        self._writer = self._spawn(self._write(), "engine writer")
         return self
 
     async def __aexit__(
@@ -53,17 +64,20 @@ class EngineLink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for task in self._tasks:
+        tasks = {*self._tasks, self._writer}
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._process.returncode is None:
-            await self._end_process(gently=kind is None or issubclass(kind, asyncio.CancelledError))
-        await self._ended
-        self._socket.close()
-        self._context.term()
-        # Whoever waits in `send` goes on: the queue has room again, and nobody reads it.
-        while not self._outgoing.empty():
-            self._outgoing.get_nowait()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            if self._process.returncode is None:
+                gently = kind is None or issubclass(kind, asyncio.CancelledError)
+                await self._end_process(gently=gently)
+            await self._ended
+        finally:
+            self._hang_up()
+            # Whoever waits in `send` goes on: the queue has room again, and nobody reads it.
+            while not self._outgoing.empty():
+                self._outgoing.get_nowait()
 
     @property
     def process_id(self) -> int:
@@ -71,26 +85,33 @@ class EngineLink:
         return self._process.pid
 
     async def send(self, message: Command) -> None:
-        """Queues a message; waits while the engine is `queue_messages` behind."""
+        """Queues a message; waits while the engine is `queue_messages` behind.
+
+        Raises:
+            TypeError: It holds what cannot be written, such as half a surrogate pair.
+        """
+        frames = encode(message)
         if self._ended.done():
             return
-        await self._outgoing.put(message)
+        await self._outgoing.put(frames)
 
     def post(self, message: Command) -> None:
         """Queues a message that must not wait; a full queue sends it as soon as there is room."""
+        frames = encode(message)
         try:
-            self._outgoing.put_nowait(message)
+            self._outgoing.put_nowait(frames)
         except asyncio.QueueFull:
-            self._spawn(self._outgoing.put(message), "engine post")
+            self._spawn(self._outgoing.put(frames), "engine post")
 
     async def receive(self) -> Event:
         """Returns the next message of the engine.
 
         Raises:
-            EngineGoneError: The process has ended; names its exit status.
+            EngineGoneError: The process has ended (names its exit status), nothing can be sent to
+                it, or it said what is no message.
         """
         incoming = asyncio.ensure_future(self._socket.recv_multipart())
-        either: set[asyncio.Future[Any]] = {incoming, self._ended}
+        either: set[asyncio.Future[Any]] = {incoming, self._ended, self._writer}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
@@ -98,8 +119,11 @@ class EngineLink:
             raise
         if not incoming.done():
             incoming.cancel()
-            raise EngineGoneError(f"the engine process ended with status {self._ended.result()}")
-        message = decode(incoming.result())
+            raise self._gone()
+        try:
+            message = decode(incoming.result())
+        except WireError as error:
+            raise EngineGoneError(f"the engine sent what is no message: {error}") from error
         assert isinstance(message, Event), f"the engine sent {type(message).__name__}"
         return message
 
@@ -107,23 +131,35 @@ class EngineLink:
         """Starts to ask, every `interval_s`, whether the loop turns."""
         self._spawn(self._ping(interval_s, ping), "engine ping")
 
-    def _spawn(self, work: Awaitable[None], name: str) -> None:
+    def _spawn(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
         async def run() -> None:
             await work
 
-        self._tasks.append(asyncio.create_task(run(), name=name))
+        task = asyncio.create_task(run(), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _gone(self) -> EngineGoneError:
+        """Why nothing more will come."""
+        if self._ended.done():
+            return EngineGoneError(f"the engine process ended with status {self._ended.result()}")
+        return EngineGoneError(f"nothing can be sent to the engine: {self._writer.exception()}")
+
+    def _hang_up(self) -> None:
+        self._socket.close()
+        self._context.term()
 
     async def _ping(self, interval_s: float, ping: Callable[..., Ping]) -> None:
         nonce = 0
         while True:
             await asyncio.sleep(interval_s)
-            await self._outgoing.put(ping(nonce=nonce))
+            await self._outgoing.put(encode(ping(nonce=nonce)))
             nonce += 1
 
     async def _write(self) -> None:
         while True:
-            message = await self._outgoing.get()
-            await self._socket.send_multipart(encode(message))
+            await self._socket.send_multipart(await self._outgoing.get())
 
     async def _end_process(self, *, gently: bool) -> None:
         if gently:

@@ -52,6 +52,8 @@ def main() -> None:
                 send(Pong(nonce=nonce))
             case OpenConversation(conversation_id="dies"):
                 os._exit(3)
+            case OpenConversation(conversation_id="babbles"):
+                socket.send(b"no message")
             case OpenConversation(conversation_id="hangs"):
                 signal.pause()
             case OpenConversation(conversation_id="floods"):

@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+import zmq
+import zmq.asyncio
 
 from streaming.engine.client import EngineClient
-from streaming.engine.messages.commands import CloseConversation, OpenConversation
+from streaming.engine.messages.commands import AddItem, CloseConversation, OpenConversation
+from streaming.engine.messages.content import TextPart
 from streaming.engine.messages.events import (
     AudioDelta,
     ConversationOpened,
@@ -110,6 +113,77 @@ async def test_a_process_that_does_not_start_is_named_with_its_status() -> None:
     async with scripted("stillborn", max_deaths=1) as client:
         with pytest.raises(EngineGoneError, match="status 7"):
             await client.start()
+
+
+async def test_a_process_that_cannot_be_made_is_named(tmp_path) -> None:
+    nobody = str(tmp_path / "nobody")
+    client = EngineClient(EngineSettings(), ClientSettings(max_deaths=2), worker=(nobody,))
+    with pytest.raises(EngineGoneError, match=r"2 engine deaths.*nobody"):
+        async with asyncio.timeout(LIMIT_S):
+            await client.start()
+    assert client.failure is not None
+    await client.stop()
+
+
+async def test_an_address_that_cannot_be_had_is_named(tmp_path, monkeypatch) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    opened_before = len(os.listdir("/proc/self/fd"))
+    async with scripted(max_deaths=2) as client:
+        with pytest.raises(EngineGoneError, match="longer than 107"):
+            async with asyncio.timeout(LIMIT_S):
+                await client.start()
+    assert len(os.listdir("/proc/self/fd")) <= opened_before
+    assert not list(long.iterdir())
+
+
+async def test_a_start_that_fails_by_our_own_fault_is_told(caplog) -> None:
+    def fail(step: EngineLoading) -> None:
+        raise BrokenPipeError("nobody reads the terminal")
+
+    client = EngineClient(EngineSettings(), worker=SCRIPTED, progress=fail)
+    with pytest.raises(EngineGoneError, match="nobody reads the terminal"):
+        async with asyncio.timeout(LIMIT_S):
+            await client.start()
+    assert "nobody reads the terminal" in caplog.text
+    await client.stop()
+
+
+async def test_an_engine_that_says_what_is_no_message_is_replaced() -> None:
+    async with scripted() as client:
+        await client.start()
+        fault = await get(await open_conversation(client, "babbles"))
+        assert isinstance(fault, EngineFault)
+        assert (fault.code, fault.fatal) == ("engine_gone", True)
+        assert await client.wait_ready() == READY
+
+
+async def test_an_engine_that_nothing_can_be_sent_to_is_replaced(monkeypatch) -> None:
+    async def fail(*_: object) -> None:
+        raise zmq.ZMQError(zmq.ENOTSOCK)
+
+    async with scripted() as client:
+        await client.start()
+        queue = await opened(client, "a")
+        with monkeypatch.context() as broken:
+            broken.setattr(zmq.asyncio.Socket, "send_multipart", fail)
+            await client.send(CloseConversation(conversation_id="a"))
+            fault = await get(queue)
+        assert isinstance(fault, EngineFault)
+        assert "nothing can be sent" in fault.message
+        assert await client.wait_ready() == READY
+
+
+async def test_what_cannot_be_written_is_its_senders_alone() -> None:
+    async with scripted() as client:
+        await client.start()
+        await opened(client, "a")
+        part = TextPart(text="\ud800")
+        with pytest.raises(TypeError):
+            await client.send(AddItem(conversation_id="a", item_id="i", role="user", parts=(part,)))
+        await opened(client, "b")
+        assert client.died == 0
 
 
 async def test_a_checkpoint_that_cannot_be_loaded_is_not_tried_again(tmp_path) -> None:
