@@ -1,8 +1,8 @@
 """How much one client may have: openings a minute, and conversations at the same time.
 
 Knows counts by key and by address. Does not know who a client is (`auth.py`) or what it does.
-Memory is bounded: a name is kept only while it has something open or has lately spent some of its
-minute.
+Memory is bounded: a name is kept only while it has something open, or has asked for an opening
+within the last minute.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class RateLimit:
             return
         now_s = self._clock()
         self._forget_full(now_s)
-        bucket = self._buckets.setdefault(name, _Bucket(self._per_minute, now_s))
+        bucket = self._buckets.pop(name, None) or _Bucket(self._per_minute, now_s)
+        self._buckets[name] = bucket  # in the order of their last opening, the oldest first
         bucket.tokens = self._tokens(bucket, now_s)
         bucket.filled_at_s = now_s
         if bucket.tokens < 1.0:
@@ -78,7 +79,7 @@ class RateLimit:
         return min(float(self._per_minute), bucket.tokens + gained)
 
     def _forget_full(self, now_s: float) -> None:
-        # The oldest come first: whoever has its whole allowance back need not be remembered.
+        # Whoever has its whole allowance back need not be remembered.
         while self._buckets:
             name = next(iter(self._buckets))
             bucket = self._buckets[name]

@@ -60,6 +60,28 @@ def test_names_are_forgotten_after_their_minute():
     assert len(limit) <= 61
 
 
+def test_a_client_that_stays_does_not_keep_the_others_remembered():
+    clock = Clock()
+    limit = RateLimit(6, "x", clock)
+    for number in range(2000):
+        clock.now_s = float(number)
+        limit.spend(f"address {number}")
+        if number % 30 == 0:
+            limit.spend("stays")
+    assert len(limit) <= 62
+
+
+def test_a_client_that_is_refused_is_remembered_until_its_minute_is_over():
+    clock = Clock()
+    limit = RateLimit(1, "x", clock)
+    limit.spend("a")
+    for clock.now_s in (30.0, 59.0):
+        with pytest.raises(TooFastError):
+            limit.spend("a")
+    clock.now_s = 60.0
+    limit.spend("a")
+
+
 def test_seats_are_counted_by_name_and_given_back():
     seats = Seats(1, "max_conversations_per_key")
     with seats.taken("a"):
