@@ -11,6 +11,7 @@ from streaming.engine.door import Door
 from streaming.engine.ground import Ground
 from streaming.engine.hearing import Listener
 from streaming.engine.incoming import Hearing, Phase
+from streaming.engine.item import Item
 from streaming.engine.messages.address import OfConversation
 from streaming.engine.messages.commands import (
     AddItem,
@@ -38,8 +39,8 @@ from streaming.engine.messages.content import MediaPart, TextPart
 from streaming.engine.messages.events import EngineFault, Pong
 from streaming.engine.refusals import refusal
 from streaming.engine.replies import Replies
+from streaming.engine.room import Truncation
 from streaming.engine.scheduler import Scheduler
-from streaming.engine.timeline import Item, Truncation
 from streaming.errors import (
     BadPartError,
     ConversationError,
@@ -191,7 +192,7 @@ class Commands:
                 conversation.system = system
                 conversation.instructions, conversation.tools = instructions, tools
             case SetTruncation(retention_ratio=ratio, items_tokens=tokens):
-                conversation.timeline.truncation = (
+                conversation.timeline.room.truncation = (
                     None
                     if ratio is None
                     else Truncation(retention_ratio=ratio, items_tokens=tokens)

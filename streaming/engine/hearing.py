@@ -16,13 +16,13 @@ from model.mel import LogMel
 from streaming.engine.conversation import Conversation
 from streaming.engine.ground import Ground
 from streaming.engine.incoming import LIVE, Hearing, Phase
+from streaming.engine.item import Item
 from streaming.engine.memory import Finish
 from streaming.engine.messages.commands import UserFrame
 from streaming.engine.messages.content import MediaPart, TextPart, VideoPart
 from streaming.engine.parts import Parts
 from streaming.engine.pieces import Piece
 from streaming.engine.seeing import Eyes, Glimpse
-from streaming.engine.timeline import Item
 from streaming.errors import BadPartError, ItemStateError, RefusedError
 
 

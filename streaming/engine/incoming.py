@@ -14,9 +14,9 @@ from torch import Tensor
 
 from model.dictation import SILENCE, Heard
 from model.mel import LogMelState
+from streaming.engine.item import Item
 from streaming.engine.messages.content import MediaPart, TextPart
 from streaming.engine.seeing import Sight
-from streaming.engine.timeline import Item
 
 
 class Phase(Enum):

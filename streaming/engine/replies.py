@@ -15,6 +15,7 @@ from streaming.engine.forced import ForcedSampler
 from streaming.engine.ground import Ground
 from streaming.engine.hearing import Listener
 from streaming.engine.incoming import Phase
+from streaming.engine.item import Item
 from streaming.engine.messages.commands import Respond
 from streaming.engine.messages.content import ToolCallPart
 from streaming.engine.messages.events import (
@@ -31,7 +32,7 @@ from streaming.engine.pieces import Piece
 from streaming.engine.reading import reply_of
 from streaming.engine.reply import Marks, Reply
 from streaming.engine.speaking import begin_speech
-from streaming.engine.timeline import Item, Timeline
+from streaming.engine.timeline import Timeline
 from streaming.engine.tool_calls import CallDone, CallEvent, opening_text
 from streaming.errors import ConversationError, ItemStateError, RefusedError
 
@@ -126,7 +127,7 @@ class Replies:
         timeline = conversation.timeline
         system = self._own_system(conversation, asked, tools) if own_system else conversation.system
         self._make_room(conversation, asked, len(system) - len(conversation.system))
-        timeline.answering = True
+        timeline.room.begin_answer()
         try:
             item = timeline.begin_answer(asked.item_id)
             try:
@@ -138,7 +139,7 @@ class Replies:
                 self._restore_system(conversation, own_system)
                 raise
         except ConversationError:
-            timeline.answering = False
+            timeline.room.end_answer()
             raise
 
     def _own_system(
@@ -154,10 +155,10 @@ class Replies:
         Raises:
             RefusedError: None; the context is full.
         """
-        room = timeline.room - len(self._template.answer_close)
+        room = timeline.room.free - len(self._template.answer_close)
         if room < 1:
             raise RefusedError(f"the context of {self._memory.capacity_tokens} tokens is full")
-        if timeline.truncation is not None:
+        if timeline.room.truncation is not None:
             # Nothing can be forgotten under an answer: speech into it must find some room.
             room = max(1, room - self._barge_in_tokens)
         return room
@@ -165,7 +166,7 @@ class Replies:
     def _make_room(self, conversation: Conversation, asked: Respond, system_tokens: int) -> None:
         """Has the oldest items forgotten for an answer, where that may be."""
         timeline = conversation.timeline
-        if timeline.truncation is not None:
+        if timeline.room.truncation is not None:
             most = self._memory.capacity_tokens // 4
             wanted = min(asked.max_output_tokens or most, most) + len(self._template.answer_close)
             wanted += max(0, system_tokens) + self._barge_in_tokens
@@ -199,7 +200,7 @@ class Replies:
         self.tell_calls(conversation)
         usage = self._usage(conversation, reply)
         conversation.reply = None
-        conversation.timeline.answering = False
+        conversation.timeline.room.end_answer()
         self._memory.forget_speech(conversation.slot)
         reply.item.complete = True
         conversation.given[reply.item.item_id] = Given(

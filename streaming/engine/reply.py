@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from streaming.engine.item import Item
 from streaming.engine.messages.events import StageTimings
 from streaming.engine.scheduler import Playout, Stage
-from streaming.engine.timeline import Item
 from streaming.engine.tool_calls import Where
 
 if TYPE_CHECKING:

@@ -8,50 +8,13 @@ position back to which it must be cut. Does not know torch: encoder vectors are 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
-from streaming.engine.messages.content import Role
+from streaming.engine.item import Item
 from streaming.engine.pieces import Piece, Placed
-from streaming.errors import DuplicateItemError, RefusedError, UnknownItemError
+from streaming.engine.room import Room
+from streaming.errors import DuplicateItemError, UnknownItemError
 
 FRONT = "root"
-
-
-@dataclass(slots=True)
-class Item:
-    """One message of the conversation; `speculative` pieces at its end may be taken back.
-
-    A `forgotten` one was dropped from the prompt to make room, and only keeps its place. What was
-    `said` in it is known here only where its sounds stand in the prompt as words, a sentence each.
-    """
-
-    item_id: str
-    role: Role
-    pieces: list[Piece] = field(default_factory=list)
-    speculative: int = 0
-    complete: bool = True
-    forgotten: bool = False
-    said: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return sum(map(len, self.pieces))
-
-    def copy(self, item_id: str | None = None) -> Item:
-        """Returns a complete item with the same pieces, which never change."""
-        return Item(item_id or self.item_id, self.role, list(self.pieces), said=self.said)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Truncation:
-    """What to do when the prompt has no room: forget the oldest items.
-
-    Args:
-        retention_ratio: how much of what items may take is left full, 0 to 1.
-        items_tokens: what items may take; None for all that the context leaves.
-    """
-
-    retention_ratio: float
-    items_tokens: int | None = None
 
 
 class Timeline:
@@ -65,8 +28,7 @@ class Timeline:
         forgot: called each time that oldest items were forgotten.
 
     Attributes:
-        truncation: what makes room where there is none; None, and what does not fit is refused.
-        answering: a reply stands on the prompt, so that nothing of it may be forgotten.
+        room: what of the capacity is taken; it says what fits.
     """
 
     def __init__(
@@ -79,16 +41,14 @@ class Timeline:
     ) -> None:
         self._forgot = forgot
         self._opening = opening
-        self._capacity_tokens = capacity_tokens
         self._system = Piece(())
         self._items: list[Item] = []
         self._expects_answer = False
-        self.truncation: Truncation | None = None
-        self.answering = False
+        self.room = Room(capacity_tokens=capacity_tokens, opening_tokens=len(opening))
         self.set_system(system)
 
     def __len__(self) -> int:
-        return self._end + (len(self._opening) if self._expects_answer else 0)
+        return self.room.taken + (len(self._opening) if self._expects_answer else 0)
 
     @property
     def settled(self) -> int:
@@ -102,21 +62,9 @@ class Timeline:
         return len(self)
 
     @property
-    def room(self) -> int:
-        """How many more positions there can be, besides an answer's opening."""
-        return self._capacity_tokens - self._end - len(self._opening)
-
-    @property
     def attainable_room(self) -> int:
         """How much room there can be, once everything is forgotten that may be."""
-        if self.truncation is None or self.answering:
-            return self.room
-        whole = [item for item in self._items if item.complete and len(item)]
-        return self.room + sum(map(len, whole[:-1]))
-
-    @property
-    def _end(self) -> int:
-        return len(self._system) + sum(map(len, self._items))
+        return self.room.attainable(self._items)
 
     def item(self, item_id: str) -> Item:
         """Returns an item.
@@ -181,19 +129,28 @@ class Timeline:
             found += piece.advance - len(piece)
         return found
 
-    # Edits. Each returns the position up to which the prompt is as it was, and raises RefusedError,
-    # before it changes anything, when the prompt would outgrow its capacity.
+    # Edits. Each returns the position up to which the prompt is as it was, and one that is refused
+    # has changed nothing.
 
     def set_system(self, system: Piece) -> int:
-        """Replaces the system message."""
-        self._check_room(len(system) - len(self._system))
+        """Replaces the system message.
+
+        Raises:
+            RefusedError: There is no room for it.
+        """
+        self.room.check(len(system) - len(self._system))
+        return self.restore_system(system)
+
+    def restore_system(self, system: Piece) -> int:
+        """Brings a system message back whose room was kept free."""
         self._system = system
+        self.room.system_tokens = len(system)
         return 0
 
     def expect_answer(self, to: Item) -> int:
         """Wants the opening of the assistant's turn at the end, if that is where `to` stands."""
         self._expects_answer = self._items[-1] is to
-        return self._end
+        return self.room.taken
 
     def insert(self, item: Item, previous_item_id: str | None = None) -> int:
         """Puts an item behind another, at the front (`FRONT`), or at the end (None).
@@ -201,6 +158,7 @@ class Timeline:
         Raises:
             DuplicateItemError: The conversation holds an item of this id.
             UnknownItemError: It holds none of the previous id.
+            RefusedError: There is no room for it.
         """
         if item.item_id in self:
             raise DuplicateItemError(f"item {item.item_id!r} is in this conversation already")
@@ -212,49 +170,66 @@ class Timeline:
             index = self._items.index(self.item(previous_item_id)) + 1
         cut = self.make_room(len(item))
         self._items.insert(index, item)
+        self.room.items_tokens += len(item)
         self._expects_answer = False
         return min(cut, self.start_of(item))
 
     def remove(self, item_id: str) -> int:
-        """Takes an item out."""
+        """Takes an item out.
+
+        Raises:
+            UnknownItemError: The conversation holds none of this id.
+        """
         item = self.item(item_id)
         start = self.start_of(item)
         self._items.remove(item)
+        self.room.items_tokens -= len(item)
         return start
 
     def extend(self, item: Item, pieces: Sequence[Piece], *, speculative: bool = False) -> int:
-        """Adds pieces to an item; those that come behind speculative ones replace them."""
+        """Adds pieces to an item; those that come behind speculative ones replace them.
+
+        Raises:
+            RefusedError: There is no room for them.
+        """
         cut = self.make_room(sum(map(len, pieces)), keep=item)
         cut = min(cut, self.retract(item))
-        item.pieces.extend(pieces)
+        self._replace(item, len(item.pieces), pieces)
         item.speculative = len(pieces) if speculative else 0
         return cut
 
     def retract(self, item: Item) -> int:
         """Takes the speculative pieces of an item back."""
         if item.speculative:
-            del item.pieces[-item.speculative :]
+            self._replace(item, len(item.pieces) - item.speculative, ())
             item.speculative = 0
             self._expects_answer = False
         return self.start_of(item) + len(item)
 
     def swap_last(self, item: Item, piece: Piece) -> int:
-        """Replaces the last piece of an item that grows."""
+        """Replaces the last piece of an item that grows.
+
+        Raises:
+            RefusedError: There is no room for it.
+        """
         assert not item.speculative, "what is taken back is not swapped"
         last = item.pieces[-1]
-        self._check_room(len(piece) - len(last))
+        self.room.check(len(piece) - len(last))
         cut = self.start_of(item) + len(item) - len(last)
-        item.pieces[-1] = piece
+        self._replace(item, len(item.pieces) - 1, [piece])
         return cut
 
     def rewrite(self, item: Item, pieces: Sequence[Piece]) -> int:
-        """Replaces a text item's content; what the two have in common stays in the cache."""
+        """Replaces a text item's content; what the two have in common stays in the cache.
+
+        It is shorter than it was, or its room was kept free.
+        """
         assert all(piece.embeds is None for piece in (*item.pieces, *pieces)), "text items only"
         start = self.start_of(item)
         old = [token for piece in item.pieces for token in piece.ids]
         new = [token for piece in pieces for token in piece.ids]
         same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), None)
-        item.pieces = list(pieces)
+        self._replace(item, 0, pieces)
         return start + (min(len(old), len(new)) if same is None else same)
 
     def begin_answer(self, item_id: str) -> Item:
@@ -262,6 +237,7 @@ class Timeline:
 
         Raises:
             DuplicateItemError: The conversation holds an item of this id.
+            RefusedError: There is no room for it.
         """
         item = Item(item_id=item_id, role="assistant", pieces=[self._opening], complete=False)
         self.insert(item)
@@ -270,47 +246,29 @@ class Timeline:
     def make_room(self, tokens: int, *, keep: Item | None = None, must: bool = True) -> int:
         """Forgets the oldest items if these many tokens would not fit otherwise.
 
-        The last complete item stays: it is what is answered.
-
         Args:
             tokens: what is to be added.
-            keep: another item that stays.
-            must: raise RefusedError if it does not fit even so; else it is as much as there can be.
+            keep: an item that stays, besides the one that is answered.
+            must: it has to fit; else it is as much as there can be.
+
+        Raises:
+            RefusedError: It has to fit, and does not even so.
         """
-        truncation = self.truncation
-        if truncation is None or self.answering:
-            if must:
-                self._check_room(tokens)
-            return len(self)
-        held = sum(map(len, self._items))
-        limit = held + self.room
-        if truncation.items_tokens is not None:
-            limit = min(limit, truncation.items_tokens)
-        if held + tokens <= limit:
-            return len(self)
-        whole = [item for item in self._items if item.complete and len(item)]
-        dropped: list[Item] = []
-        for item in whole[:-1]:
-            if held + tokens <= limit * truncation.retention_ratio:
-                break
-            if item is not keep:
-                dropped.append(item)
-                held -= len(item)
+        dropped = self.room.to_forget(tokens, self._items, keep)
         if must:
-            self._check_room(tokens - sum(map(len, dropped)))
+            self.room.check(tokens - sum(map(len, dropped)))
         cut = min((self.start_of(item) for item in dropped), default=len(self))
         for item in dropped:
-            item.pieces, item.forgotten = [], True
+            self._replace(item, 0, ())
+            item.forgotten = True
         if dropped:
             self._forgot()
         return cut
 
-    def _check_room(self, tokens: int) -> None:
-        if tokens > self.room:
-            raise RefusedError(
-                f"{tokens} more tokens do not fit: the conversation has {len(self)} and its "
-                f"context holds {self._capacity_tokens}"
-            )
+    def _replace(self, item: Item, start: int, pieces: Sequence[Piece]) -> None:
+        before = len(item)
+        item.replace(start, pieces)
+        self.room.items_tokens += len(item) - before
 
     def _pieces(self) -> Iterator[Piece]:
         yield self._system

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streaming.engine.item import Item
 from streaming.engine.pieces import Piece
-from streaming.engine.timeline import FRONT, Item, Timeline, Truncation
+from streaming.engine.room import Truncation
+from streaming.engine.timeline import FRONT, Timeline
 from streaming.errors import DuplicateItemError, RefusedError, UnknownItemError
 
 SYSTEM, OPENING = Piece((1, 2, 3)), Piece((90, 91))
@@ -160,6 +162,7 @@ def test_a_cache_cut_at_every_edit_always_holds_a_prefix(
             cut = made.extend(made.item(chosen), pieces, speculative=edit == "guess")
         del cache[cut:]
         assert tokens(made)[: len(cache)] == cache
+        assert len(made) == len(tokens(made))
         half = len(cache) + (len(made) - len(cache)) // 2
         cache.extend(t for piece in made.slice(len(cache), half) for t in piece.ids)
 
@@ -170,7 +173,7 @@ def test_a_cache_cut_at_every_edit_always_holds_a_prefix(
 def filled(truncation: Truncation | None, *lengths: int) -> Timeline:
     """Five tokens of system message, two of an opening, 100 in all."""
     timeline = Timeline(Piece((0,) * 5), Piece((1, 1)), capacity_tokens=100)
-    timeline.truncation = truncation
+    timeline.room.truncation = truncation
     for number, length in enumerate(lengths):
         timeline.insert(Item(f"i{number}", "user", [Piece((2,) * length)]))
     return timeline
@@ -214,7 +217,7 @@ def test_the_last_whole_item_and_one_that_grows_stay() -> None:
 
 def test_nothing_is_forgotten_under_a_reply_or_without_leave() -> None:
     timeline = filled(Truncation(retention_ratio=1.0), 40, 40)
-    timeline.answering = True
+    timeline.room.answering = True
     with pytest.raises(RefusedError):
         timeline.insert(Item("i2", "user", [Piece((3,) * 20)]))
     with pytest.raises(RefusedError):
@@ -224,9 +227,9 @@ def test_nothing_is_forgotten_under_a_reply_or_without_leave() -> None:
 
 def test_as_much_room_as_there_can_be() -> None:
     timeline = filled(Truncation(retention_ratio=1.0), 30, 30, 30)
-    assert timeline.attainable_room == timeline.room + 60
+    assert timeline.attainable_room == timeline.room.free + 60
     assert timeline.make_room(90, must=False) == 5
     assert lengths(timeline, 3) == [0, 0, 30]
-    timeline.answering = True
-    assert timeline.attainable_room == timeline.room
+    timeline.room.answering = True
+    assert timeline.attainable_room == timeline.room.free
     assert timeline.make_room(90, must=False) == len(timeline)
