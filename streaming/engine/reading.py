@@ -163,8 +163,7 @@ class Reader:
         if not reply.begun:
             # Only now is the whole question there: what was not yet encoded when the reply was
             # asked for has taken its room as well.
-            room = conversation.timeline.room.free - reply.close_tokens
-            reply.max_tokens = min(reply.max_tokens, room)
+            reply.max_tokens = min(reply.max_tokens, conversation.timeline.room.free)
             reply.cut_short = reply.max_tokens < 1
             reply.begun = True
         if reply.cut_short:

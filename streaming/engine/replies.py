@@ -93,7 +93,6 @@ class Replies:
             text=self._template.words(calls=bool(tools)),
             sampler=self._sampler(conversation, asked, seed),
             cached_tokens=self._memory.length(conversation.slot),
-            close_tokens=len(self._template.answer_close),
             own_system=own_system,
         )
 
@@ -133,6 +132,7 @@ class Replies:
             try:
                 if own_system:
                     self._memory.cut(conversation.slot, timeline.set_system(system))
+                self._reserve(conversation, system)
                 return item, self._room(timeline)
             except RefusedError:
                 self._memory.cut(conversation.slot, timeline.remove(asked.item_id))
@@ -141,6 +141,12 @@ class Replies:
         except ConversationError:
             timeline.room.end_answer()
             raise
+
+    def _reserve(self, conversation: Conversation, system: Piece) -> None:
+        """Keeps free what the reply's end adds: its close, and the longer system message again."""
+        longer = max(0, len(conversation.system) - len(system))
+        room = conversation.timeline.room
+        room.reserved_tokens = len(self._template.answer_close) + longer
 
     def _own_system(
         self, conversation: Conversation, asked: Respond, tools: tuple[str, ...]
@@ -155,7 +161,7 @@ class Replies:
         Raises:
             RefusedError: None; the context is full.
         """
-        room = timeline.room.free - len(self._template.answer_close)
+        room = timeline.room.free
         if room < 1:
             raise RefusedError(f"the context of {self._memory.capacity_tokens} tokens is full")
         if timeline.room.truncation is not None:
@@ -199,7 +205,6 @@ class Replies:
         reply.text.flush()  # a call that is broken off here is told as one
         self.tell_calls(conversation)
         usage = self._usage(conversation, reply)
-        conversation.reply = None
         conversation.timeline.room.end_answer()
         self._memory.forget_speech(conversation.slot)
         reply.item.complete = True
@@ -208,12 +213,15 @@ class Replies:
             tokens=reply.text.tokens,
             heard=None if reply.speech is None else reply.speech.heard,
         )
-        if status == "failed" and not reply.was_sent:
-            self._forget(conversation, reply.item.item_id)
-        else:
+        was_said = status != "failed" or reply.was_sent
+        if was_said:
             self._keep(conversation, reply.item.item_id, kept_tokens)
-            self._keep_calls(conversation, reply)
+        else:
+            self._forget(conversation, reply.item.item_id)
         self._restore_system(conversation, reply.own_system)
+        if was_said:
+            self._keep_calls(conversation, reply)
+        conversation.reply = None
         self._emit(
             ResponseDone(
                 conversation_id=conversation.conversation_id,
@@ -311,7 +319,7 @@ class Replies:
 
     def _restore_system(self, conversation: Conversation, replaced: bool) -> None:
         if replaced:
-            cut = conversation.timeline.set_system(conversation.system)
+            cut = conversation.timeline.restore_system(conversation.system)
             self._memory.cut(conversation.slot, cut)
 
     def _usage(self, conversation: Conversation, reply: Reply) -> Usage:

@@ -63,8 +63,7 @@ class Reply:
 
     `tokens` are those drawn so far, without the one that ends the turn; the last of them has not
     been through the Thinker yet. `cached_tokens` of its prompt were in the cache when it was asked
-    for, and `close_tokens` are what will stand behind it. `held` are vectors of tokens that may
-    begin a function call.
+    for. `held` are vectors of tokens that may begin a function call.
     """
 
     response_id: str
@@ -75,7 +74,6 @@ class Reply:
     text: Words
     sampler: ForcedSampler
     cached_tokens: int
-    close_tokens: int = 0
     own_system: bool = False
     tokens: list[int] = field(default_factory=list)
     begun: bool = False

@@ -14,6 +14,7 @@ from streaming.engine.messages.events import (
     ConversationRefused,
     EngineFault,
     ResponseDone,
+    TextDelta,
 )
 from streaming.engine.scheduler import Stage
 from tests.streaming.engine.driver import (
@@ -259,3 +260,38 @@ def test_a_conversation_that_forgets_goes_on_when_its_context_is_full(model: Omn
     ]
     pieces = [piece for item in kept for piece in item.pieces]
     assert_remembers(driver, offline, [*offline.system(), *pieces])
+
+
+LONG_INSTRUCTIONS = UpdateInstructions(conversation_id="c", instructions="word " * 12)
+
+
+def assert_system_is_back(driver: Driver, model: OmniModel) -> None:
+    timeline = driver.engine._conversations["c"].timeline
+    system = Offline(model).template.system(LONG_INSTRUCTIONS.instructions)
+    assert timeline.slice(0, len(system)) == [system]
+    assert timeline.room.free >= 0
+
+
+def test_a_short_system_message_of_a_replys_own_gives_way_to_the_long_one(
+    model: OmniModel,
+) -> None:
+    driver = opened(model, context_tokens=128)
+    driver.settle(LONG_INSTRUCTIONS, TALK.typed("q", QUESTION))
+    driver.settle(TALK.respond("r", instructions="", tokens=None, modality="text"))
+    assert driver.done("r").status == "incomplete"
+    assert_system_is_back(driver, model)
+
+
+def test_nor_does_speech_into_a_reply_take_the_room_of_the_system_message(
+    model: OmniModel,
+) -> None:
+    settings = dataclasses.replace(SETTINGS, context_tokens=128)
+    driver = Driver(Engine(model, settings, clock=lambda: 0.0))
+    driver.settle(TALK.open(), LONG_INSTRUCTIONS, TALK.typed("q", QUESTION))
+    driver.say(TALK.respond("r", instructions="", tokens=10, modality="text"))
+    driver.until(lambda: driver.of(TextDelta))
+    # A pause is more urgent than the reply's next token.
+    driver.settle(TALK.start("q2"), TALK.audio("q2", speech(2.0)), TALK.pause("q2"))
+    assert driver.done("r").error is None
+    assert faults(driver) == [("c", "capacity", "q2")]
+    assert_system_is_back(driver, model)
