@@ -167,8 +167,9 @@ class ToolCallParser:
     def _take_beginning(self) -> str:
         """Takes a call up to its arguments; returns it whole if it turns out to be none."""
         begun = _BEGINNING.match(self._pending)
-        if begun is not None:
-            self._name, self._arguments = str(json.loads(begun[1])), ""
+        name = None if begun is None else _name(begun[1])
+        if begun is not None and name is not None:
+            self._name, self._arguments = name, ""
             self._depth, self._quoted, self._escaped = 0, False, False
             self._events.append(CallDelta(len(self.calls), self._name, ""))
             self._pending = self._pending[begun.end() :]
@@ -181,15 +182,11 @@ class ToolCallParser:
 
     def _end_odd(self, body: str, close: str) -> str:
         """Ends a call whose fields do not stand in the usual order; one that is none is text."""
-        try:
-            call = json.loads(body)
-            name, arguments = call["name"], call.get("arguments", {})
-        except (ValueError, TypeError, KeyError):
+        call = _odd_call(body)
+        if call is None:
             return OPEN + body + close
-        if not isinstance(name, str) or not isinstance(arguments, dict):
-            return OPEN + body + close
-        self._name, self._arguments = name, json.dumps(arguments, ensure_ascii=False)
-        self._events.append(CallDelta(len(self.calls), name, self._arguments))
+        self._name, self._arguments = call
+        self._events.append(CallDelta(len(self.calls), self._name, self._arguments))
         self._end_call(complete=True)
         self.where = Where.TEXT
         return ""
@@ -228,6 +225,38 @@ class ToolCallParser:
         done = CallDone(len(self.calls), self._name, self._arguments, complete)
         self.calls.append(done)
         self._events.append(done)
+
+
+def _name(quoted: str) -> str | None:
+    """The function's name that a JSON text is; None if it is none."""
+    try:
+        name = json.loads(quoted)
+    except ValueError:  # the model writes escapes that there are not
+        return None
+    return name if isinstance(name, str) and _is_unicode(name) else None
+
+
+def _odd_call(body: str) -> tuple[str, str] | None:
+    """The name and the arguments of a call with its fields in any order; None if it is none."""
+    try:
+        call = json.loads(body)
+        name, arguments = call["name"], call.get("arguments", {})
+        text = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+        if not _is_unicode(text):
+            text = json.dumps(arguments)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    is_call = isinstance(name, str) and _is_unicode(name) and isinstance(arguments, dict)
+    return (name, text) if is_call else None
+
+
+def _is_unicode(text: str) -> bool:
+    r"""Tells whether a text can be sent: JSON may name half a character ("\ud800")."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _overlap(text: str, mark: str) -> int:

@@ -9,6 +9,7 @@ from streaming.engine.messages.commands import AddItem, OpenConversation, Respon
 from streaming.engine.messages.content import ToolResultPart
 from streaming.engine.messages.events import EngineFault, ToolCallDelta, ToolCallDone
 from streaming.engine.tool_calls import call_text
+from streaming.engine.wire import encode
 from tests.streaming.engine.driver import SETTINGS, Driver, Offline, Talk, assert_remembers
 
 TALK = Talk()
@@ -125,3 +126,21 @@ def test_without_tools_a_call_is_only_text(
     driver.settle(TALK.open(), TALK.typed("q", QUESTION), called(model, CALL, modalities=("text",)))
     assert driver.said("r")[0] == CALL
     assert not driver.of(ToolCallDone)
+
+
+@pytest.mark.parametrize("name", [r"a\q", "a\nb", "a\tb", r"\u12", r"\x41", r"\ud800", r"\udc00x"])
+@pytest.mark.parametrize("order", ["usual", "other"])
+def test_a_name_that_is_no_json_leaves_the_call_text(
+    model: OmniModel, monkeypatch: pytest.MonkeyPatch, name: str, order: str
+) -> None:
+    fields = [f'"name": "{name}"', '"arguments": {"city": "Paris"}']
+    body = ", ".join(fields if order == "usual" else reversed(fields))
+    text = f"<tool_call>\n{{{body}}}\n</tool_call>"
+    driver = made_to_say(monkeypatch, model, text)
+    assert driver.said("r")[0] == text
+    assert not driver.of(ToolCallDelta)
+    assert driver.done("r").error is None
+    for event in driver.events:
+        encode(event)
+    driver.settle(TALK.respond("r2", modality="text"))
+    assert driver.done("r2").error is None

@@ -65,15 +65,29 @@ def test_text_without_a_call_is_only_words(text: str) -> None:
         '<tool_call>{"name": "f", "arguments": "x"}</tool_call>',
         "<tool_call>[1]</tool_call> and more",
         "<tool_call>\nno end",
+        '<tool_call>\n{"name": "a\\q", "arguments": {"b": 1}}\n</tool_call>',
+        '<tool_call>\n{"name": "a\nb", "arguments": {}}\n</tool_call> and more',
+        '<tool_call>\n{"name": "\\ud800", "arguments": {}}\n</tool_call>',
+        '<tool_call>\n{"arguments": {}, "name": "\\ud800"}\n</tool_call>',
+        '<tool_call>\n{"arguments": {"a": NaN}, "name": "f"}\n</tool_call>',
+        '<tool_call>\n{"name": "a\\u12", "arguments": {"b": 1}',
+        "<tool_call>\n" + 100_000 * "[" + "\n</tool_call>",
     ],
 )
 def test_what_only_looks_like_a_call_stays_text(text: str) -> None:
-    assert parse(*text) == (text, [], "")
+    pieces = text if len(text) < 1000 else [text]
+    assert parse(*pieces) == (text, [], "")
 
 
 def test_fields_in_another_order_are_a_call_too() -> None:
     text = '<tool_call>{"arguments": {"a": 1}, "name": "f"}</tool_call>'
     assert parse(*text) == ("", [CallDone(0, "f", '{"a": 1}', True)], '{"a": 1}')
+
+
+def test_a_character_that_is_none_stays_an_escape() -> None:
+    text = '<tool_call>{"arguments": {"é": "\\ud800"}, "name": "f"}</tool_call>'
+    told = '{"\\u00e9": "\\ud800"}'
+    assert parse(text) == ("", [CallDone(0, "f", told, True)], told)
 
 
 def test_a_call_that_is_broken_off_is_not_complete() -> None:
