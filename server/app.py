@@ -106,7 +106,8 @@ ROUTES: tuple[BaseRoute, ...] = (
 
 def create_app(gateway: Gateway) -> FastAPI:
     """Returns the application around a gateway, whose engine its owner starts and stops."""
-    app = FastAPI(title="omnilive", routes=list(ROUTES))
+    # Without the description, and so without the pages around it, which load from elsewhere.
+    app = FastAPI(title="omnilive", routes=list(ROUTES), openapi_url=None)
     app.state.gateway = gateway
     app.add_middleware(
         CORSMiddleware,
@@ -117,6 +118,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     )
     app.add_exception_handler(ServerError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
+    app.add_exception_handler(Exception, _fail)
     return app
 
 
@@ -130,3 +132,9 @@ async def _refuse_http(request: Request, error: Exception) -> JSONResponse:
     message = f"{request.method} {request.url.path}: {error.detail}"
     body = {"message": message, "type": "invalid_request_error", "code": None, "param": None}
     return JSONResponse({"error": body}, error.status_code, error.headers)
+
+
+async def _fail(request: Request, error: Exception) -> JSONResponse:
+    # A fault of ours; starlette raises it again once this is sent, and so it is logged.
+    fault = ServerError("the server failed at this request; its log says why")
+    return JSONResponse(fault.body(), fault.status)

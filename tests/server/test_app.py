@@ -10,6 +10,7 @@ from server.settings import load_settings
 from streaming.engine.client import EngineClient
 from streaming.engine.settings import ClientSettings, EngineSettings
 from streaming.errors import EngineGoneError
+from tests.server.webrtc.rig import ScriptedEngine
 
 
 async def get(server, path, method="GET"):
@@ -46,11 +47,28 @@ async def test_other_requests_get_an_error_that_names_them(tiny_server, method, 
     assert f"{method} {path}" in error["message"]
 
 
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
+async def test_there_are_no_pages_but_our_own(tiny_server, path):
+    assert (await get(tiny_server, path)).status_code == 404
+
+
+async def test_a_fault_of_ours_has_the_apis_form_too():
+    engine = ScriptedEngine()
+    engine.ready = "no such thing"
+    app = create_app(Gateway(settings=load_settings(), engine=engine))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        answer = await http.get("/v1/models")
+    assert answer.status_code == 500
+    assert answer.json()["error"]["type"] == "server_error"
+    assert "log" in answer.json()["error"]["message"]
+
+
 async def test_an_engine_that_is_not_there_yet_is_said_so():
     settings = load_settings()
     app = create_app(Gateway(settings=settings, engine=new_engine(settings)))
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         assert (await http.get("/healthz")).status_code == 200
         for path in ("/readyz", "/v1/models"):
             answer = await http.get(path)
@@ -65,7 +83,7 @@ async def test_an_engine_that_will_not_come_back_ends_health():
         await engine.start()
     app = create_app(Gateway(settings=settings, engine=engine))
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         for path in ("/healthz", "/readyz"):
             answer = await http.get(path)
             assert answer.status_code == 503
