@@ -1,10 +1,11 @@
 """The doors of the gateway: who comes in, from which page, how often, and how many at a time.
 
-Knows the headers that carry keys and origins. Does not know what a client does inside.
+Knows the headers that carry keys, origins and hosts. Does not know what a client does inside.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 
 from server.auth import ANYBODY, ApiKeys, ClientSecrets, Identity, identify
-from server.errors import ForbiddenOriginError
+from server.errors import ForbiddenHostError, ForbiddenOriginError
 from server.limits import RateLimit, Seats
 from server.settings import Settings
 from streaming.protocol.limits import RateLeft
@@ -22,7 +23,8 @@ from streaming.protocol.limits import RateLeft
 # How a browser, which cannot set headers on a WebSocket, gives its key.
 SUBPROTOCOL_KEY = "openai-insecure-api-key."
 BEARER = "bearer "
-ANY_ORIGIN = "*"
+ANY = "*"
+LOCALHOST = "localhost"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,7 @@ class Doors:
         self.secrets = ClientSecrets(max_secrets=settings.max_client_secrets)
         self._keys = ApiKeys(split(settings.api_keys))
         self._origins = frozenset(split(settings.allowed_origins))
+        self._hosts = _hosts_of(settings)
         self._by_address = RateLimit(
             settings.max_openings_per_address, "max_openings_per_address", clock
         )
@@ -57,12 +60,34 @@ class Doors:
 
         Raises:
             UnauthorizedError: No key, or none that is known.
+            ForbiddenHostError: A name that is not this server's; names it.
             ForbiddenOriginError: A page that may not use this server; names it.
         """
+        self.check_host(connection)
         self._check_origin(connection)
         identity = identify(self._keys, self.secrets, key_of(connection))
         client = connection.client
         return Visitor(identity=identity, address=client.host if client else "unknown")
+
+    def check_host(self, connection: HTTPConnection) -> None:
+        """Looks whether a client calls the server by a name that it has.
+
+        Anybody's name can be made to lead to this machine (DNS rebinding), and a page of that name
+        is then of the same origin as the server. Of addresses and of localhost that is not so.
+
+        Raises:
+            ForbiddenHostError: By another; names it.
+        """
+        host = connection.headers.get("host")
+        if host is None or ANY in self._hosts:
+            return
+        name = _name_in(host)
+        if name in self._hosts or _is_local(name):
+            return
+        raise ForbiddenHostError(
+            f"this server is not called {name[:200]!r}; its settings can say that it is "
+            "(allowed_hosts)"
+        )
 
     def count_opening(self, visitor: Visitor) -> None:
         """Counts one conversation, call or secret that is asked for.
@@ -100,9 +125,10 @@ class Doors:
     def _check_origin(self, connection: HTTPConnection) -> None:
         # Only browsers say where they come from; for others there is no page to beware of.
         origin = connection.headers.get("origin")
-        if origin is None or ANY_ORIGIN in self._origins or origin in self._origins:
+        if origin is None or ANY in self._origins or origin in self._origins:
             return
-        if urlsplit(origin).netloc == connection.headers.get("host"):
+        site = _site_of(origin)
+        if site and site == connection.headers.get("host"):
             return
         raise ForbiddenOriginError(
             f"pages of {origin[:200]!r} may not use this server; its settings can allow them "
@@ -125,3 +151,40 @@ def key_of(connection: HTTPConnection) -> str | None:
 def split(value: str | None) -> tuple[str, ...]:
     """Returns the parts of a setting that is a list with commas."""
     return tuple(part.strip() for part in (value or "").split(",") if part.strip())
+
+
+def _site_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # brackets without an address in them
+        return None
+
+
+def _hosts_of(settings: Settings) -> frozenset[str]:
+    """The names that clients may call the server by, beside those that are always its own."""
+    if settings.allowed_hosts is not None:
+        return frozenset(name.lower() for name in split(settings.allowed_hosts))
+    listens = settings.host.lower()
+    only_here = listens == LOCALHOST or (
+        _is_address(listens) and ipaddress.ip_address(listens).is_loopback
+    )
+    return frozenset() if only_here else frozenset([ANY])
+
+
+def _name_in(host: str) -> str:
+    """The name or address in a `Host` header, without the port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower().removesuffix(".")
+
+
+def _is_local(name: str) -> bool:
+    return name == LOCALHOST or name.endswith(f".{LOCALHOST}") or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -9,6 +9,7 @@
     ├── FullError           every seat is taken; names the limit (503)
     ├── UnauthorizedError   no key, or one that is not known here (401)
     ├── ForbiddenOriginError  a page of another origin; names it (403)
+    ├── ForbiddenHostError  a name that is not this server's; names it (403)
     ├── TooFastError        more openings a minute than one client may have (429)
     ├── TooManySecretsError  as many client secrets are in force as may be (503)
     ├── IdleError           a session in which nothing was said for too long; names the limit
@@ -103,6 +104,14 @@ class ForbiddenOriginError(ServerError):
     status = 403
     type = "invalid_request_error"
     code = "origin_not_allowed"
+
+
+class ForbiddenHostError(ServerError):
+    """The request names a host that this server is not."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "host_not_allowed"
 
 
 class TooFastError(ServerError):

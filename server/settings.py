@@ -156,6 +156,11 @@ class Settings(CallSettings):
         None,
         description="other origins whose pages may use this server, with commas; *: every one",
     )
+    allowed_hosts: str | None = Field(
+        None,
+        description="names that this server is called by (Host), with commas, beside localhost and "
+        "addresses; *: any; none: no other where it listens for this machine only, else any",
+    )
     max_client_secrets: int = Field(
         10_000, ge=1, description="client secrets in force at the same time"
     )

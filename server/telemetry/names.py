@@ -37,6 +37,7 @@ REFUSALS = (
     "server_full",
     "invalid_api_key",
     "origin_not_allowed",
+    "host_not_allowed",
     "rate_limit_exceeded",
     "invalid_offer",
     "request_too_large",

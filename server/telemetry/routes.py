@@ -22,6 +22,7 @@ async def metrics(request: Request) -> Response:
     gateway: Gateway = request.app.state.gateway
     if gateway.settings.metrics_port is not None:
         raise HTTPException(404, "metrics have a port of their own here (metrics_port)")
+    gateway.doors.check_host(request)
     return answer(request, gateway.telemetry.exposition)
 
 

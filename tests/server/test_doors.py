@@ -8,7 +8,13 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from server.doors import Doors, key_of
-from server.errors import ForbiddenOriginError, FullError, TooFastError, UnauthorizedError
+from server.errors import (
+    ForbiddenHostError,
+    ForbiddenOriginError,
+    FullError,
+    TooFastError,
+    UnauthorizedError,
+)
 from server.settings import load_settings
 from tests.server.webrtc.rig import Rig, ScriptedEngine
 
@@ -93,6 +99,9 @@ def test_keys_are_asked_for_once_there_are_some():
         (None, "http://server:8000", True),
         (None, "http://elsewhere", False),
         (None, "null", False),
+        (None, "http://[", False),
+        (None, "http://[::1", False),
+        (None, "", False),
         ("http://elsewhere", "http://elsewhere", True),
         ("http://elsewhere", "http://elsewhere.evil", False),
         ("*", "http://anywhere", True),
@@ -100,12 +109,52 @@ def test_keys_are_asked_for_once_there_are_some():
 )
 def test_pages_of_other_origins_stay_out_unless_allowed(allowed, origin, comes_in):
     headers = {"host": "server:8000", **({} if origin is None else {"origin": origin})}
-    door = doors(allowed_origins=allowed)
+    door = doors(host="0.0.0.0", allowed_origins=allowed)
     if comes_in:
         door.let_in(connection(**headers))
     else:
         with pytest.raises(ForbiddenOriginError, match="allowed_origins"):
             door.let_in(connection(**headers))
+
+
+@pytest.mark.parametrize("origin", ["null", "http://["])
+def test_an_origin_without_a_site_is_not_that_of_a_host_without_a_name(origin):
+    for headers in ({}, {"host": ""}):
+        with pytest.raises(ForbiddenOriginError):
+            doors(allowed_hosts="*").let_in(connection(origin=origin, **headers))
+
+
+@pytest.mark.parametrize(
+    ("listens", "allowed", "host", "comes_in"),
+    [
+        ("127.0.0.1", None, "127.0.0.1:8000", True),
+        ("127.0.0.1", None, "localhost:8000", True),
+        ("127.0.0.1", None, "LocalHost.", True),
+        ("127.0.0.1", None, "omni.localhost", True),
+        ("127.0.0.1", None, "[::1]:8000", True),
+        ("127.0.0.1", None, "192.0.2.7", True),
+        ("127.0.0.1", None, "evil.example:8000", False),
+        ("127.0.0.1", None, "127.0.0.1.evil.example", False),
+        ("127.0.0.1", None, "[evil", False),
+        ("::1", None, "evil.example", False),
+        ("localhost", None, "evil.example", False),
+        ("127.0.0.1", "talk.example, other.example", "Talk.example:443", True),
+        ("127.0.0.1", "talk.example", "evil.talk.example", False),
+        ("127.0.0.1", "*", "evil.example", True),
+        ("0.0.0.0", None, "anything.example", True),
+        ("0.0.0.0", "talk.example", "anything.example", False),
+        ("0.0.0.0", "talk.example", "10.0.0.7:8000", True),
+    ],
+)
+def test_a_name_that_the_server_does_not_have_is_nobodys_own_page(listens, allowed, host, comes_in):
+    door = doors(host=listens, allowed_hosts=allowed)
+    # As a page has it whose name was made to lead here (DNS rebinding): both are its own.
+    visitor = connection(host=host, origin=f"http://{host}")
+    if comes_in:
+        door.let_in(visitor)
+    else:
+        with pytest.raises(ForbiddenHostError, match="allowed_hosts"):
+            door.let_in(visitor)
 
 
 def test_openings_are_limited_by_address_and_by_key():
@@ -147,6 +196,8 @@ def test_conversations_are_limited_by_address_and_by_key():
     [
         ({"api_keys": KEY}, {}, "invalid_api_key", 1008),
         ({}, {"origin": "http://elsewhere"}, "origin_not_allowed", 1008),
+        ({}, {"origin": "http://["}, "origin_not_allowed", 1008),
+        ({}, {"host": "evil.example"}, "host_not_allowed", 1008),
         ({"idle_timeout_s": 1}, {}, "session_idle", 1001),
     ],
 )
@@ -171,6 +222,16 @@ async def test_a_secret_opens_a_websocket_with_its_session():
     offered = ["realtime", f"openai-insecure-api-key.{minted.json()['value']}"]
     async with websocket(rig.app, subprotocols=offered) as said:
         assert (await said.get())["session"]["instructions"] == "Sing."
+    await rig.close()
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/realtime/ice-servers", "/metrics"])
+async def test_over_http_too_the_name_has_to_be_ones_own(path):
+    rig = Rig(ScriptedEngine(), load_settings())
+    reply = await rig.http.get(path, headers={"host": "evil.example"})
+    assert reply.status_code == 403
+    assert reply.json()["error"]["code"] == "host_not_allowed"
+    assert "evil.example" in reply.json()["error"]["message"]
     await rig.close()
 
 

@@ -15,7 +15,7 @@ from tests.server.webrtc.rig import ScriptedEngine
 async def get(path):
     app = create_app(Gateway(settings=load_settings(), engine=ScriptedEngine()))
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         return await http.get(path)
 
 

@@ -46,7 +46,13 @@ const DEFAULTS = {
 };
 
 // Refusals that no further try would change, and ends that are meant.
-const REFUSALS = new Set(['invalid_api_key', 'origin_not_allowed', 'model_not_found', 'invalid_value']);
+const REFUSALS = new Set([
+  'invalid_api_key',
+  'origin_not_allowed',
+  'host_not_allowed',
+  'model_not_found',
+  'invalid_value',
+]);
 const ENDS = new Set(['session_expired', 'session_idle', 'taken_over']);
 const PUMP_MS = 20;
 

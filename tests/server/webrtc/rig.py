@@ -42,7 +42,7 @@ from streaming.engine.messages.events import (
 )
 
 QUESTION = Path(server.__file__).parent / "assets" / "question.wav"
-BASE = "http://server"
+BASE = "http://localhost"
 RATE_HZ = 48_000
 FRAME = RATE_HZ // 50
 
