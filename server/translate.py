@@ -41,6 +41,8 @@ from streaming.engine.messages.events import (
     Event,
     InputTranscript,
     InputTranscriptDelta,
+    InstructionsRefused,
+    InstructionsUpdated,
     ItemTruncated,
     ResponseDone,
     ResponseError,
@@ -86,9 +88,9 @@ def to_engine(command: said.Command, conversation_id: str) -> Command:
             return DeleteItem(conversation_id=conversation_id, item_id=item)
         case said.TruncateItem(item_id=item, audio_end_ms=end_ms):
             return TruncateItem(conversation_id=conversation_id, item_id=item, audio_end_ms=end_ms)
-        case said.UpdateInstructions(instructions=text, tools=tools):
+        case said.UpdateInstructions(update_id=update, instructions=text, tools=tools):
             return UpdateInstructions(
-                conversation_id=conversation_id, instructions=text, tools=tools
+                conversation_id=conversation_id, update_id=update, instructions=text, tools=tools
             )
         case said.SetTruncation(retention_ratio=ratio, items_tokens=tokens):
             return SetTruncation(
@@ -158,6 +160,11 @@ def to_protocol(message: Event) -> heard.EngineEvent | None:
             return heard.TranscriptFailed(item_id=item, failure=failure)
         case ItemTruncated(item_id=item, text=text):
             return heard.ItemTruncated(item_id=item, text=text)
+        case InstructionsUpdated(update_id=update):
+            return heard.InstructionsUpdated(update_id=update)
+        case InstructionsRefused(update_id=update, code=code, message=text):
+            failure = heard.Failure(code=code, message=text)
+            return heard.InstructionsRefused(update_id=update, failure=failure)
         case EngineFault(code=code, message=text, item_id=item_or_none, fatal=fatal):
             failure = heard.Failure(code=code, message=text)
             return heard.EngineFault(failure=failure, item_id=item_or_none, fatal=fatal)

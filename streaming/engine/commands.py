@@ -36,7 +36,7 @@ from streaming.engine.messages.commands import (
     UserVideo,
 )
 from streaming.engine.messages.content import MediaPart, TextPart
-from streaming.engine.messages.events import EngineFault, Pong
+from streaming.engine.messages.events import EngineFault, InstructionsUpdated, Pong
 from streaming.engine.refusals import refusal
 from streaming.engine.replies import Replies
 from streaming.engine.room import Truncation
@@ -185,12 +185,8 @@ class Commands:
                 self._delete(conversation, item_id)
             case TruncateItem(item_id=item_id, audio_end_ms=end_ms):
                 self._replies.truncate(conversation, item_id, end_ms)
-            case UpdateInstructions(instructions=told, tools=tools):
-                instructions = self._instructions(told)
-                system = self._template.system(instructions, tools)
-                self._cut(conversation, conversation.timeline.set_system(system))
-                conversation.system = system
-                conversation.instructions, conversation.tools = instructions, tools
+            case UpdateInstructions():
+                self._instruct(conversation, command)
             case SetTruncation(retention_ratio=ratio, items_tokens=tokens):
                 conversation.timeline.room.truncation = (
                     None
@@ -266,6 +262,15 @@ class Commands:
             raise RefusedError(f"{MAX_TRANSCRIPTS} transcripts are waiting")
         conversation.timeline.item(command.item_id)
         conversation.transcribe.append(command)
+
+    def _instruct(self, conversation: Conversation, command: UpdateInstructions) -> None:
+        name, update_id = conversation.conversation_id, command.update_id
+        instructions = self._instructions(command.instructions)
+        system = self._template.system(instructions, command.tools)
+        self._cut(conversation, conversation.timeline.set_system(system))
+        conversation.system = system
+        conversation.instructions, conversation.tools = instructions, command.tools
+        self._emit(InstructionsUpdated(conversation_id=name, update_id=update_id))
 
     def _instructions(self, told: str | None) -> str:
         return self._extras.system_prompt if told is None else told

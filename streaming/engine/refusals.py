@@ -6,10 +6,11 @@ Knows which message the sender of each command waits for. Does not know why it c
 from __future__ import annotations
 
 from streaming.engine.messages.address import OfConversation
-from streaming.engine.messages.commands import Respond, Transcribe
+from streaming.engine.messages.commands import Respond, Transcribe, UpdateInstructions
 from streaming.engine.messages.events import (
     EngineFault,
     Event,
+    InstructionsRefused,
     ResponseDone,
     ResponseError,
     TranscriptFailed,
@@ -36,6 +37,13 @@ def refusal(command: OfConversation, code: str, message: str, *, fatal: bool = F
         return TranscriptFailed(
             conversation_id=command.conversation_id,
             item_id=command.item_id,
+            code=code,
+            message=message,
+        )
+    if isinstance(command, UpdateInstructions) and not fatal:
+        return InstructionsRefused(
+            conversation_id=command.conversation_id,
+            update_id=command.update_id,
             code=code,
             message=message,
         )

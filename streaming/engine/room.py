@@ -80,7 +80,7 @@ class Room:
         if tokens > self.free:
             raise RefusedError(
                 f"{tokens} more tokens do not fit: the conversation has {self.taken} and its "
-                f"context holds {self.capacity_tokens}"
+                f"context holds {self.capacity_tokens} (context_tokens)"
             )
 
     def to_forget(self, tokens: int, items: Sequence[Item], keep: Item | None) -> list[Item]:

@@ -165,9 +165,11 @@ class TruncateItem:
 class UpdateInstructions:
     """The system message of the conversation changed; `tools` are JSON texts, told in it too.
 
-    Empty `instructions` are none: the model's own never come back by themselves.
+    Empty `instructions` are none: the model's own never come back by themselves. Answered by
+    `InstructionsUpdated` or `InstructionsRefused`.
     """
 
+    update_id: str
     instructions: str
     tools: tuple[str, ...]
 

@@ -121,6 +121,21 @@ class ItemTruncated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InstructionsUpdated:
+    """Instructions and tools are in force from here on."""
+
+    update_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstructionsRefused:
+    """Instructions and tools could not be taken; those before stay in force."""
+
+    update_id: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFault:
     """A request failed in the engine; `fatal` says that it has lost the whole conversation.
 
@@ -142,5 +157,7 @@ EngineEvent: TypeAlias = (
     | InputTranscript
     | TranscriptFailed
     | ItemTruncated
+    | InstructionsUpdated
+    | InstructionsRefused
     | EngineFault
 )

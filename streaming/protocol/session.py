@@ -27,13 +27,16 @@ from typing import Any, TypeAlias
 from streaming.media.formats import AudioFormat
 from streaming.media.video import Pixels
 from streaming.protocol import client_events as client
-from streaming.protocol.commands import Command, DeleteItem, UpdateInstructions
+from streaming.protocol.briefing import Briefing
+from streaming.protocol.commands import Command, DeleteItem
 from streaming.protocol.engine_events import (
     EngineEvent,
     EngineFault,
     Failure,
     InputTranscript,
     InputTranscriptDelta,
+    InstructionsRefused,
+    InstructionsUpdated,
     ItemTruncated,
     ReplyAudio,
     ReplyCall,
@@ -113,6 +116,7 @@ class RealtimeSession:
         sight = self._listening.sight
         self._creation = ItemCreation(outbox, history, ear, eye, sight, profile, self._limits)
         self._input = ResponseInput(history, self._creation, self._limits)
+        self._briefing = Briefing(outbox)
         self._truncations = Truncations(outbox, history)
         self._transcripts = Transcripts(outbox, history, profile)
         self._replies = Replies(
@@ -203,6 +207,8 @@ class RealtimeSession:
                 self._transcripts.receive(event)
             case ItemTruncated():
                 self._truncations.answered(event)
+            case InstructionsUpdated() | InstructionsRefused():
+                self._take_briefing(event)
             case EngineFault(fatal=True, failure=failure):
                 self._lose(failure)
             case EngineFault():
@@ -257,12 +263,16 @@ class RealtimeSession:
             raise ProtocolError("cannot_update_voice", message, "session.audio.output.voice")
         self._listening.configure(after)
         self._config = after
-        tools = after.function_tools.texts
-        if (after.instructions, tools) != (before.instructions, before.function_tools.texts):
-            self._outbox.command(UpdateInstructions(instructions=after.instructions, tools=tools))
+        self._briefing.tell(before, after, event.event_id)
         if after.truncation != before.truncation:
             self._outbox.command(truncation_command(after))
         self._outbox.event("session.updated", session=self._echo())
+
+    def _take_briefing(self, event: InstructionsUpdated | InstructionsRefused) -> None:
+        before = self._config
+        self._config = self._briefing.answered(event, before)
+        if self._config is not before:
+            self._outbox.event("session.updated", session=self._echo())
 
     def _echo(self) -> dict[str, Any]:
         return session_object(

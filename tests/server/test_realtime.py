@@ -131,6 +131,26 @@ async def test_bad_input_gets_a_clear_error_and_the_session_lives(tiny_server):
         assert (await hear(socket))["type"] == "session.updated"
 
 
+async def test_instructions_that_the_context_does_not_hold_are_taken_back(tiny_server):
+    def update(instructions):
+        session = {"type": "realtime", "instructions": instructions}
+        return json.dumps({"type": "session.update", "event_id": "mine", "session": session})
+
+    async with bare(tiny_server.url) as socket:
+        first = await send_and_hear(socket, update("be brief"))
+        assert first["type"] == "session.updated"
+        assert (await send_and_hear(socket, update("d " * 2000)))["type"] == "session.updated"
+        error = (await hear(socket))["error"]
+        assert (error["type"], error["param"], error["event_id"]) == (
+            "invalid_request_error",
+            "session.instructions",
+            "mine",
+        )
+        assert f"{tiny_server.settings.context_tokens} (context_tokens)" in error["message"]
+        updated = await hear(socket)
+        assert updated["session"]["instructions"] == "be brief"
+
+
 async def send_and_hear(socket, frame):
     await socket.send(frame)
     return await hear(socket)

@@ -20,6 +20,8 @@ from streaming.engine.messages.events import (
     EngineLoading,
     EngineReady,
     Event,
+    InstructionsRefused,
+    InstructionsUpdated,
     Pong,
     ResponseDone,
     ResponseError,
@@ -79,6 +81,7 @@ VALUES = {
     "conversation_id": "conv",
     "status": "completed",
     "reason": "why",
+    "update_id": "update",
     "error": None,
     "code": "c",
     "message": "m",
@@ -149,6 +152,15 @@ def test_every_message_about_a_conversation_reaches_its_session():
             continue
         event = to_protocol(example(kind))
         assert isinstance(event, get_args(heard.EngineEvent)), kind
+
+
+def test_instructions_and_their_answer_bear_the_same_name():
+    update = to_engine(example(said.UpdateInstructions), "conv")
+    assert (update.update_id, update.instructions) == ("update", "be brief")
+    assert to_protocol(example(InstructionsUpdated)).update_id == "update"
+    refused = to_protocol(example(InstructionsRefused))
+    assert refused.update_id == "update"
+    assert refused.failure == heard.Failure(code="c", message="m")
 
 
 def test_a_reply_that_failed_says_why():

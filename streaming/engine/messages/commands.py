@@ -114,10 +114,12 @@ class UpdateInstructions(OfConversation):
     """Replaces the system prompt; the whole conversation is prefilled again behind it.
 
     `instructions` None bring the checkpoint's own back, "" are none; `tools` are told in it too.
+    Answered by `InstructionsUpdated` or `InstructionsRefused`, which bear its `update_id`.
     """
 
     instructions: str | None
     tools: tuple[str, ...] = ()
+    update_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -178,6 +178,22 @@ class ItemTruncated(OfItem):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class InstructionsUpdated(OfConversation):
+    """An `UpdateInstructions` was carried out."""
+
+    update_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InstructionsRefused(OfConversation):
+    """An `UpdateInstructions` could not be carried out, and why; what was told before stays."""
+
+    update_id: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EngineFault:
     """A request or a conversation failed; with `conversation_id` None the whole engine did.
 
@@ -212,6 +228,8 @@ Event = (
     | InputTranscript
     | TranscriptFailed
     | ItemTruncated
+    | InstructionsUpdated
+    | InstructionsRefused
     | EngineFault
     | EngineLoad
     | Pong

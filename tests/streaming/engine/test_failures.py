@@ -13,6 +13,8 @@ from streaming.engine.messages.events import (
     ConversationOpened,
     ConversationRefused,
     EngineFault,
+    InstructionsRefused,
+    InstructionsUpdated,
     ResponseDone,
     TextDelta,
 )
@@ -182,8 +184,11 @@ def test_an_instruction_that_does_not_fit_is_refused(model: OmniModel) -> None:
     driver = opened(model, context_tokens=40)
     driver.settle(OTHER.open(instructions="word " * 200))
     assert driver.of(ConversationRefused)[0].code == "context"
-    driver.settle(UpdateInstructions(conversation_id="c", instructions="word " * 200))
-    assert faults(driver) == [("c", "capacity", None)]
+    long = UpdateInstructions(conversation_id="c", instructions="word " * 200, update_id="long")
+    driver.settle(long)
+    (refused,) = driver.of(InstructionsRefused)
+    assert (refused.update_id, refused.code) == ("long", "capacity")
+    assert not driver.of(InstructionsUpdated)
     driver.settle(TALK.respond("r", instructions="word " * 200))
     assert driver.done("r").error.code == "capacity"
     driver.settle(TALK.respond("r2", modality="text", tokens=3))

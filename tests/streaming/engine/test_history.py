@@ -10,6 +10,7 @@ from streaming.engine.messages.commands import UpdateInstructions, UserAudioDrop
 from streaming.engine.messages.events import (
     AudioDelta,
     EngineFault,
+    InstructionsUpdated,
     ItemTruncated,
     ResponseDone,
     TextDelta,
@@ -167,7 +168,9 @@ def test_an_item_can_be_put_in_front_and_between(model: OmniModel) -> None:
 def test_new_instructions_hold_for_the_whole_conversation(model: OmniModel) -> None:
     driver, offline = opened(model), Offline(model)
     driver.settle(TALK.typed("q", QUESTION))
-    driver.settle(UpdateInstructions(conversation_id="c", instructions="Be brief."))
+    brief = UpdateInstructions(conversation_id="c", instructions="Be brief.", update_id="brief")
+    driver.settle(brief)
+    assert [told.update_id for told in driver.of(InstructionsUpdated)] == ["brief"]
     driver.settle(TALK.respond("r"))
     assert_says(driver, "r", offline, [*offline.system("Be brief."), *offline.typed(QUESTION)])
 

@@ -6,6 +6,7 @@ import pytest
 from streaming.media.codecs import encode
 from streaming.media.formats import PCM_24K
 from streaming.protocol.commands import AppendUserAudio, SetTruncation, UpdateInstructions
+from streaming.protocol.engine_events import Failure, InstructionsRefused, InstructionsUpdated
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.session_options import SessionConfig
 from tests.streaming.protocol.rig import LOUD, MANUAL, QUIET, Rig, b64, error_of, kinds
@@ -94,10 +95,7 @@ def test_empty_text_clears_instructions_and_null_brings_the_default_back():
     assert rig.update({"type": "realtime", "instructions": ""})["instructions"] == ""
     assert rig.update({"type": "realtime", "instructions": None})["instructions"] == "Be brief."
     commands = rig.take_commands()
-    assert commands == [
-        UpdateInstructions(instructions="", tools=()),
-        UpdateInstructions(instructions="Be brief.", tools=()),
-    ]
+    assert [(c.instructions, c.tools) for c in commands] == [("", ()), ("Be brief.", ())]
 
 
 def test_the_engine_hears_only_of_changed_instructions():
@@ -382,3 +380,78 @@ def test_truncation_goes_to_the_engine(truncation, ratio, tokens):
     assert rig.take_commands() == [SetTruncation(retention_ratio=ratio, items_tokens=tokens)]
     rig.update({"type": "realtime", "truncation": "auto"})
     assert rig.take_commands() == [SetTruncation(retention_ratio=1.0, items_tokens=None)]
+
+
+def refuse(rig, command):
+    return rig.engine(
+        InstructionsRefused(
+            update_id=command.update_id,
+            failure=Failure(code="capacity", message="9 more tokens do not fit (context_tokens)"),
+        )
+    )
+
+
+def told(rig, event_id=None, **session):
+    """Updates the session; what the engine is told of it."""
+    update = {"type": "realtime", **session}
+    (event,) = rig.send("session.update", session=update, event_id=event_id)
+    assert event["type"] == "session.updated"
+    (command,) = rig.take_commands()
+    assert isinstance(command, UpdateInstructions)
+    return command
+
+
+TOOL = {"type": "function", "name": "f"}
+CHOICE = {"type": "function", "name": "f"}
+
+
+def test_refused_instructions_are_an_error_and_those_before_are_back():
+    rig = Rig()
+    command = told(rig, "mine", instructions="Too long.", tools=[TOOL], tool_choice=CHOICE)
+    rig.update({"type": "realtime", "max_output_tokens": 9})
+    error, updated = refuse(rig, command)
+    assert error["error"] == {
+        "type": "invalid_request_error",
+        "code": "capacity",
+        "message": "Invalid 'session.instructions': 9 more tokens do not fit (context_tokens). "
+        "The instructions and tools before them stay in force.",
+        "param": "session.instructions",
+        "event_id": "mine",
+    }
+    assert updated["type"] == "session.updated"
+    session = updated["session"]
+    assert (session["instructions"], session["tools"]) == ("Be brief.", [])
+    assert (session["tool_choice"], session["max_output_tokens"]) == ("auto", 9)
+    assert rig.session.instructions == "Be brief."
+    assert rig.take_commands() == [], "the engine has them still"
+
+
+def test_refused_tools_are_named():
+    rig = Rig()
+    error, updated = refuse(rig, told(rig, tools=[TOOL]))
+    assert error["error"]["param"] == "session.tools"
+    assert updated["session"]["tools"] == []
+
+
+def test_instructions_that_were_taken_are_those_that_come_back():
+    rig = Rig()
+    first = told(rig, instructions="Be kind.")
+    assert rig.engine(InstructionsUpdated(update_id=first.update_id)) == []
+    second = told(rig, instructions="Too long.")
+    assert refuse(rig, second)[1]["session"]["instructions"] == "Be kind."
+
+
+def test_refused_instructions_that_were_replaced_meanwhile_change_nothing():
+    rig = Rig()
+    first, second = told(rig, instructions="Too long."), told(rig, instructions="Be kind.")
+    assert kinds(refuse(rig, first)) == ["error"]
+    assert rig.session.instructions == "Be kind."
+    assert rig.engine(InstructionsUpdated(update_id=second.update_id)) == []
+
+
+def test_of_two_that_are_refused_neither_is_left():
+    rig = Rig()
+    first, second = told(rig, instructions="Too long."), told(rig, tools=[TOOL])
+    assert kinds(refuse(rig, first)) == ["error"]
+    _, updated = refuse(rig, second)
+    assert (updated["session"]["instructions"], updated["session"]["tools"]) == ("Be brief.", [])

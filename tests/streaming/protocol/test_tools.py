@@ -50,7 +50,8 @@ def test_the_engine_is_told_of_tools_in_the_form_of_the_template():
     assert json.loads(update.tools[1])["function"] == {"name": "time"}
     assert rig.session.tools == update.tools
     rig.update({"type": "realtime", "tools": []})
-    assert rig.take_commands() == [UpdateInstructions(instructions="Be brief.", tools=())]
+    (update,) = rig.take_commands()
+    assert (update.instructions, update.tools) == ("Be brief.", ())
 
 
 @pytest.mark.parametrize(

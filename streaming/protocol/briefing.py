@@ -1,0 +1,69 @@
+"""Instructions and tools on their way to the engine, which may refuse them for their length.
+
+The client is told of an update at once; the engine comes to it when the reply under way has ended.
+If it refuses, it keeps those it had, and so must what the session shows.
+
+Knows which updates have no answer yet, and what stood before each. Does not know tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streaming.protocol.commands import UpdateInstructions
+from streaming.protocol.engine_events import InstructionsRefused, InstructionsUpdated
+from streaming.protocol.errors import ProtocolError
+from streaming.protocol.outbox import Outbox
+from streaming.protocol.session_options import SessionConfig
+
+# What an update of them is refused with as a whole; the choice may name one of the tools.
+_TOLD = ("instructions", "tools", "tool_choice")
+
+
+@dataclass(slots=True)
+class _Update:
+    update_id: str
+    event_id: str | None
+    param: str
+    before: SessionConfig
+
+
+class Briefing:
+    """The updates that the engine has not answered yet, the oldest first."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._waiting: list[_Update] = []
+
+    def tell(self, before: SessionConfig, after: SessionConfig, event_id: str | None) -> None:
+        """Tell the engine what the client's event `event_id` changes, if it changes any of it."""
+        tools = after.function_tools.texts
+        is_told = after.instructions != before.instructions
+        if not is_told and tools == before.function_tools.texts:
+            return
+        param = "session.instructions" if is_told else "session.tools"
+        update_id = self._outbox.make_id("update")
+        self._waiting.append(_Update(update_id, event_id, param, before))
+        self._outbox.command(
+            UpdateInstructions(update_id=update_id, instructions=after.instructions, tools=tools)
+        )
+
+    def answered(
+        self, event: InstructionsUpdated | InstructionsRefused, config: SessionConfig
+    ) -> SessionConfig:
+        """The options in force, which are `config` unless the engine refuses the latest update."""
+        place = [update.update_id for update in self._waiting].index(event.update_id)
+        update = self._waiting.pop(place)
+        if isinstance(event, InstructionsUpdated):
+            return config
+        failure = event.failure
+        message = (
+            f"Invalid '{update.param}': {failure.message}. The instructions and tools before them "
+            "stay in force."
+        )
+        self._outbox.error(ProtocolError(failure.code, message, update.param), update.event_id)
+        if place < len(self._waiting):
+            # A later update replaces it anyway, unless that is refused as well.
+            self._waiting[place].before = update.before
+            return config
+        return config.model_copy(update={name: getattr(update.before, name) for name in _TOLD})
