@@ -63,11 +63,11 @@ async def join_call(websocket: WebSocket, gateway: Gateway, sideband: Sideband) 
     visitor = gateway.doors.let_in(websocket)
     gateway.doors.count_opening(visitor)
     call = gateway.calls.find(websocket.query_params["call_id"], visitor.identity.owner)
-    call.join(sideband)
+    call.listeners.join(sideband)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = {
-                "receive": pumps.receive(websocket, call),
+                "receive": pumps.receive(websocket, call.listeners),
                 "send": pumps.send(websocket, sideband.outbox, gateway.settings.send_timeout_s),
                 "end": sideband.wait_for_end(),
             }
@@ -80,4 +80,4 @@ async def join_call(websocket: WebSocket, gateway: Gateway, sideband: Sideband) 
     except* ServerError as errors:
         raise errors.exceptions[0] from None
     finally:
-        call.leave(sideband)
+        call.listeners.leave(sideband)

@@ -21,16 +21,9 @@ from streaming.media.video import FrameSampler, Pixels
 class Camera:
     """Samples the pictures of a track; a camera that sends too much is turned off."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        position_ms: Callable[[], int],
-        line: LineWatch,
-        thinned: Callable[[], int],
-    ) -> None:
+    def __init__(self, settings: Settings, position_ms: Callable[[], int], line: LineWatch) -> None:
         self._settings = settings
         self._line = line
-        self._thinned = thinned
         self._sampler = FrameSampler(
             fps=settings.camera_fps,
             max_pixels=settings.max_frame_pixels,
@@ -46,8 +39,10 @@ class Camera:
             max_waiting_frames=self._settings.max_waiting_frames,
         )
 
-    async def watch(self, track: MediaStreamTrack, guard: VideoGuard) -> AsyncGenerator[Pixels]:
-        """Yields pictures until the track ends.
+    async def watch(
+        self, track: MediaStreamTrack, guard: VideoGuard, thinned: Callable[[], int]
+    ) -> AsyncGenerator[Pixels]:
+        """Yields pictures until the track ends; `thinned` says how many were left out later.
 
         Raises:
             FrameError: A picture is too large; names the limit.
@@ -58,7 +53,7 @@ class Camera:
                 frame = await track.recv()
                 assert isinstance(frame, av.VideoFrame)
                 is_kept = self._sampler.wants(self._position_ms())
-                self._line.saw(is_kept=is_kept, thinned=self._thinned())
+                self._line.saw(is_kept=is_kept, thinned=thinned())
                 if is_kept:
                     yield self._picture(frame)
         except MediaStreamError:

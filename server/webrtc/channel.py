@@ -14,7 +14,7 @@ from aiortc import RTCDataChannel
 
 from server.errors import ServerError, SlowReaderError
 from server.outbox import Outbox
-from server.webrtc.errors import FloodError
+from server.webrtc.errors import FloodError, TooLargeEventError
 
 LABEL = "oai-events"
 # Bytes in aiortc's own queue from which on we wait: it has no other bound.
@@ -94,7 +94,7 @@ class EventChannel:
                 while len(self._outbox):
                     await self._send_one()
                 if error is not None:
-                    channel.send(orjson.dumps(error.event()).decode())
+                    self._put(channel, orjson.dumps(error.event()).decode())
                 channel.bufferedAmountLowThreshold = 0
                 self._drained.clear()
                 if channel.bufferedAmount:
@@ -115,9 +115,13 @@ class EventChannel:
                 raise SlowReaderError(
                     f"nothing was read for {self._send_timeout_s} s (send_timeout_s)"
                 ) from None
+        self._put(channel, frame)
+        self._outbox.pop()
+
+    def _put(self, channel: RTCDataChannel, frame: str) -> None:
+        """Gives a frame to aiortc; a channel that has been closed meanwhile gets nothing."""
         if channel.readyState == "open":
             channel.send(self._fitting(frame))
-        self._outbox.pop()
 
     def _fitting(self, frame: str) -> str:
         """The frame, or what is said in its place if the channel cannot carry it."""
@@ -137,15 +141,3 @@ class EventChannel:
         ):
             self._received.put_nowait(frame)
             self._received_bytes += len(frame)
-
-
-class TooLargeEventError(ServerError):
-    """A server event that is larger than the peer's data channel takes."""
-
-    code = "event_too_large"
-
-    def __init__(self, kind: str, size_bytes: int, limit_bytes: int) -> None:
-        super().__init__(
-            f"a {kind} of {size_bytes} bytes is larger than the {limit_bytes} that your data "
-            "channel takes (a=max-message-size)"
-        )

@@ -11,7 +11,9 @@
     ├── HungUpError          somebody asked for the end
     ├── CallOverError        a call that a second line was in has ended
     ├── CallFullError        as many second lines are in a call as may be; names the limit (503)
-    └── FloodError           more sound or more events than the call can take; names the limit
+    ├── FloodError           more sound or more events than the call can take; names the limit
+    ├── CameraError          a camera that is not watched, and why; the call goes on
+    └── TooLargeEventError   an event that the data channel cannot carry; names both sizes
 
 Knows status codes. Does not know when they are raised.
 """
@@ -111,3 +113,22 @@ class CallFullError(CallError):
 
     status = 503
     code = "call_full"
+
+
+class CameraError(CallError):
+    """A camera that is not watched, and why; the call goes on."""
+
+    type = "invalid_request_error"
+    code = "camera_off"
+
+
+class TooLargeEventError(CallError):
+    """A server event that is larger than the peer's data channel takes."""
+
+    code = "event_too_large"
+
+    def __init__(self, kind: str, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"a {kind} of {size_bytes} bytes is larger than the {limit_bytes} that your data "
+            "channel takes (a=max-message-size)"
+        )

@@ -49,13 +49,14 @@ class Microphone:
         self._decoder = OpusDecoder()
         self._sound: deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._read_samples = 0
         self._came = asyncio.Event()
         self._is_flooded = False
 
     @property
-    def lost_packets(self) -> int:
-        """Packets that never came in time."""
-        return self._jitter.lost
+    def position_ms(self) -> int:
+        """How much was read."""
+        return self._read_samples * 1000 // RATE_HZ
 
     def counted(self, stats: LineStats) -> LineStats:
         """Returns a look at the line with what is counted here."""
@@ -110,6 +111,7 @@ class Microphone:
         sound = b"".join(self._sound)
         self._sound.clear()
         self._waiting_bytes = 0
+        self._read_samples += len(sound) // BYTES_PER_TICK
         return sound
 
     def _take(self, pieces: list[Piece]) -> None:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from server.errors import ServerError
 from server.settings import Settings
 from server.webrtc.errors import NoSuchCallError
 from server.webrtc.ice import IceServers
+from server.webrtc.listeners import Listeners
 
 # A call that has ended is garbage in cycles, megabytes of it in native memory, which Python would
 # only look for after some forty more.
@@ -23,36 +23,18 @@ COLLECT_EVERY_CALLS = 8
 ENCODER_THREADS = 2
 
 
-class Listener(Protocol):
-    """Hears the events of a call beside its peer."""
-
-    def take(self, events: Iterable[dict[str, Any]]) -> None:
-        """Take events of the call."""
-
-    def end(self, failure: ServerError) -> None:
-        """The call is over."""
-
-
 class Endable(Protocol):
     """A call, as much as needs to be known of it here."""
 
     call_id: str
     owner: str | None
+    listeners: Listeners
 
     def hang_up(self, reason: str) -> None:
         """Ask for its end."""
 
     def run(self) -> Coroutine[Any, Any, None]:
         """Live, and clean up."""
-
-    def join(self, listener: Listener) -> None:
-        """Let somebody hear the call's events from now on."""
-
-    def leave(self, listener: Listener) -> None:
-        """Let them hear no more."""
-
-    async def receive(self, frame: str | bytes) -> None:
-        """Take an event that does not come from the peer."""
 
 
 class Calls:

@@ -8,11 +8,17 @@ import pytest
 from server.errors import SlowReaderError
 from server.outbox import Outbox
 from server.webrtc.channel import HIGH_WATER_BYTES, EventChannel
-from server.webrtc.errors import FloodError
+from server.webrtc.errors import FloodError, HungUpError
 
 
 class Line:
-    """A data channel that takes everything and gives nothing on until it is told to."""
+    """A data channel that takes everything and gives nothing on until it is told to.
+
+    It closes by itself once it has sent `sends` frames, if that is said.
+    """
+
+    sends = None
+    drains = False
 
     label = "oai-events"
     readyState = "open"
@@ -31,8 +37,13 @@ class Line:
         self._acts[name](*values)
 
     def send(self, frame):
+        assert self.readyState == "open"
         self.sent.append(json.loads(frame))
-        self.bufferedAmount += len(frame)
+        if not self.drains:
+            self.bufferedAmount += len(frame)
+        if len(self.sent) == self.sends:
+            self.readyState = "closed"
+            self.bufferedAmount = 0
 
     def drain(self):
         self.bufferedAmount = 0
@@ -97,6 +108,25 @@ async def test_an_event_that_does_not_fit_is_named_instead():
     assert error["code"] == "event_too_large"
     assert "conversation.item.retrieved" in error["message"]
     assert "1000" in error["message"]
+
+
+async def test_the_last_word_is_not_said_to_a_channel_that_closes_meanwhile():
+    outbox, events = channel()
+    line = Line()
+    events.attach(line)
+    outbox.put([{"type": "a"}])
+    line.sends = 1
+    await events.say_last(HungUpError("the end"), 1.0)
+    assert [event["type"] for event in line.sent] == ["a"]
+
+
+async def test_a_last_word_that_does_not_fit_is_named_instead():
+    _, events = channel(max_message_bytes=1000)
+    line = Line()
+    events.attach(line)
+    line.drains = True
+    await events.say_last(HungUpError("é" * 600), 1.0)
+    assert line.sent[0]["error"]["code"] == "event_too_large"
 
 
 async def test_more_events_than_can_be_taken_end_the_call():

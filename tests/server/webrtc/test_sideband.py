@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import threading
 from contextlib import asynccontextmanager
 
 import pytest
 
+from server.conversation import LONG_FRAME_BYTES
+from server.errors import SlowReaderError
 from tests.server.webrtc.rig import calling
 
 KEYS = {"api_keys": "the-first-key,the-second-key"}
@@ -47,8 +50,8 @@ class Line:
             if event["type"] == kind:
                 return event
 
-    def send(self, kind, **fields):
-        frame = json.dumps({"type": kind, **fields})
+    def send(self, kind, padding=0, **fields):
+        frame = json.dumps({"type": kind, **fields}) + " " * padding
         self._in.put_nowait({"type": "websocket.receive", "text": frame})
 
     async def close(self):
@@ -155,7 +158,7 @@ async def test_a_line_that_does_not_read_falls_alone():
         side = line(rig, call_id)
         await side.hear()
         (call,) = rig.gateway.calls._calls.values()
-        (listener,) = call._listeners
+        (listener,) = call.listeners
         # A socket that takes nothing: its queue fills, and the call's does not.
         listener.outbox.peek = asyncio.Event().wait
         for _ in range(20):
@@ -163,8 +166,36 @@ async def test_a_line_that_does_not_read_falls_alone():
             await peer.until("input_audio_buffer.cleared")
         async with asyncio.timeout(20):
             await side.task
-        assert call._listeners == []
+        assert not len(call.listeners)
         peer.send("session.update", session={"type": "realtime", "instructions": "Hum."})
+        await peer.until("session.updated")
+
+
+async def test_a_line_that_falls_while_it_is_heard_leaves_the_session_to_its_call():
+    async with called() as (rig, peer, call_id):
+        side = line(rig, call_id)
+        await side.hear()
+        (call,) = rig.gateway.calls._calls.values()
+        session = call._conversation._session
+        begun, go_on, take = asyncio.Event(), threading.Event(), session.receive_event
+        loop = asyncio.get_running_loop()
+
+        def take_slowly(frame):
+            loop.call_soon_threadsafe(begun.set)
+            assert go_on.wait(20)
+            take(frame)
+
+        session.receive_event = take_slowly
+        # So long a frame is taken in a thread, which nothing can end.
+        side.send("session.update", session={"type": "realtime"}, padding=LONG_FRAME_BYTES)
+        async with asyncio.timeout(20):
+            await begun.wait()
+            for listener in list(call.listeners):
+                listener.end(SlowReaderError("it does not read"))
+            await side.task
+        assert call._conversation._turn.locked(), "nobody else may be in the session meanwhile"
+        session.receive_event = take
+        go_on.set()
         await peer.until("session.updated")
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.telemetry.line import LineStats
 from server.webrtc.errors import FloodError
 from server.webrtc.microphone import Microphone
 from server.webrtc.speaker import Speaker
@@ -70,7 +71,7 @@ async def test_one_lost_packet_costs_40_ms_once_and_is_silence_in_time():
                 frames += await heard(microphone)
                 assert frames == packet.sequence + 1, "nothing is held back"
         clock.now_s += 0.020
-    assert microphone.lost_packets == 1
+    assert microphone.counted(LineStats()).lost_in == 1
 
 
 async def test_another_source_is_followed_at_once():

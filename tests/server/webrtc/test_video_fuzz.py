@@ -184,7 +184,7 @@ async def test_more_frames_than_may_wait_turn_the_camera_off():
     async with calling(inputs=SEES, max_waiting_frames=2) as rig:
         attacker = await attacking(rig)
         (call,) = rig.gateway.calls._calls.values()
-        _, guard = call._peer.video
+        _, guard = call._ends.peer.video
         guard._frames = SimpleNamespace(qsize=lambda: 3)  # a decoder that does not keep up
         for _ in range(2):
             await attacker.send("vp8", VP8_DESCRIPTOR + forged_vp8(160, 120))
