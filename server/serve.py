@@ -10,6 +10,7 @@ import signal
 
 import typer
 
+from server.banner import banner
 from server.errors import ServerError
 from server.options import takes_settings
 from server.running import Running, running_server
@@ -18,21 +19,6 @@ from streaming import logs
 from streaming.engine.messages.events import EngineLoading
 from streaming.engine.start_lines import StartLines
 from streaming.errors import StreamingError
-
-BANNER = """
-omnilive serves {model} on {device}
-
-  Realtime API   {url}
-  health         http://{address}/healthz  /readyz  /v1/models
-
-Talk to it from another terminal:
-  {command} talk QUESTION.wav --out answer.wav{option}
-  {command} talk --text "What is the capital of France?" --out answer.wav{option}
-or with the openai SDK:
-  AsyncOpenAI(base_url="http://{address}/v1", api_key="none").realtime.connect(model="{model}")
-
-Ctrl-C ends it; SIGTERM first lets open conversations finish.
-"""
 
 
 @takes_settings
@@ -61,20 +47,6 @@ class ProgressLines:
         """Prints one step, unless the last line said as much."""
         if (line := self._lines.line(step)) is not None:
             typer.echo(f"loading: {line}")
-
-
-def banner(running: Running) -> str:
-    """Returns where to go and how to talk to it."""
-    settings = running.gateway.settings
-    default = Settings.model_fields["port"].default
-    return BANNER.format(
-        model=running.ready.model_id,
-        device=settings.device,
-        url=running.url,
-        address=running.address,
-        command="omnilive",
-        option="" if running.address.endswith(f":{default}") else f" --url {running.url}",
-    )
 
 
 async def _serve(settings: Settings) -> None:
