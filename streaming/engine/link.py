@@ -46,8 +46,12 @@ class EngineLink:
             self._socket.linger = 0
             self._socket.bind(self._endpoint)
             # The worker ends when its stdin does: it cannot outlive the gateway, however that dies.
+            # In a group of its own, it is spared the terminal's Ctrl-C: its end comes from us.
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=asyncio.subprocess.PIPE, env=self._settings.environment
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                env=self._settings.environment,
+                process_group=0,
             )
         except BaseException as error:
             self._hang_up()

@@ -1,10 +1,12 @@
 """The command line as people use it: its help, its refusals, and questions to a real server."""
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 import soundfile
@@ -99,24 +101,52 @@ def test_the_demo_does_it_all_and_ends(talkative_checkpoint, tmp_path):
     assert soundfile.info(out).duration == pytest.approx(told["speech_s"], abs=1e-3)
 
 
-def test_serve_says_where_to_go_and_ends_in_order_on_sigterm(talkative_checkpoint):
+@contextmanager
+def typed_serve(checkpoint):
+    """`omnilive serve` as a terminal runs it: in a process group of its own."""
     command = [sys.executable, "-c", "from server.cli import main; main()", "serve", "--port", "0"]
     with subprocess.Popen(
-        [*command, "--model", str(talkative_checkpoint), *FLAGS],
+        [*command, "--model", str(checkpoint), *FLAGS],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        process_group=0,
     ) as server:
-        told = ""
-        while "Ctrl-C" not in told:
-            line = server.stdout.readline()
-            assert line, server.stderr.read()
-            told += line
+        yield server
+
+
+def read_until(server, word):
+    """What it prints up to the line with this word."""
+    told = ""
+    while word not in told:
+        line = server.stdout.readline()
+        assert line, server.stderr.read()
+        told += line
+    return told
+
+
+def ends_in_order(server):
+    """Whether it says that it ends, and nothing else fails on the way."""
+    rest, complaints = server.communicate(timeout=60)
+    assert "stopped" in rest
+    assert "Traceback" not in complaints
+    assert "ERROR" not in complaints
+    assert server.returncode == 0
+
+
+def test_serve_says_where_to_go_and_ends_in_order_on_sigterm(talkative_checkpoint):
+    with typed_serve(talkative_checkpoint) as server:
+        told = read_until(server, "Ctrl-C")
         url = re.search(r"Realtime API +(\S+)", told).group(1)
         assert f"--url {url}" in told
         assert "loading: " in told
         server.send_signal(signal.SIGTERM)
-        rest, complaints = server.communicate(timeout=60)
-        assert "stopped" in rest
-        assert "Traceback" not in complaints
-        assert server.returncode == 0
+        ends_in_order(server)
+
+
+@pytest.mark.parametrize("moment", ["Ctrl-C", "loading: "], ids=["serving", "loading"])
+def test_ctrl_c_goes_to_the_whole_group_and_ends_it_in_order(talkative_checkpoint, moment):
+    with typed_serve(talkative_checkpoint) as server:
+        read_until(server, moment)
+        os.killpg(server.pid, signal.SIGINT)
+        ends_in_order(server)
