@@ -36,6 +36,7 @@ from streaming.protocol.ports import MouthPort, RatesPort
 from streaming.protocol.response import Response
 from streaming.protocol.response_object import CancelReason
 from streaming.protocol.response_spec import ResponseSpec
+from streaming.protocol.silence import Silence
 from streaming.protocol.truncations import Truncations
 
 logger = logging.getLogger("omnilive.protocol")
@@ -56,6 +57,7 @@ class Replies:
         limits: Limits,
         new_mouth: Callable[[], MouthPort] | None,
         rates: RatesPort,
+        silence: Silence,
     ) -> None:
         self._outbox = outbox
         self._history = history
@@ -63,6 +65,7 @@ class Replies:
         self._new_mouth = new_mouth
         self._limits = limits
         self._rates = rates
+        self._silence = silence
         self._aside: dict[str, Response] = {}
         self._truncations = truncations
         self._conversation_id = conversation_id
@@ -70,7 +73,6 @@ class Replies:
         self._next: ResponseSpec | None = None
         self._next_cancelled: CancelReason | None = None
         self.has_spoken = False
-        self.last_id: str | None = None  # of the conversation's latest response
 
     @property
     def item_id(self) -> str | None:
@@ -125,7 +127,8 @@ class Replies:
         self._cancel(active, "client_cancelled", next_too=response_id is None)
 
     def interrupt(self) -> None:
-        """The user began to speak."""
+        """The user began to speak, and the client stops what it plays."""
+        self._silence.cut()
         if self._active is not None:
             self._cancel(self._active, "turn_detected", next_too=True)
 
@@ -139,8 +142,10 @@ class Replies:
             case ReplyText(text=text):
                 running.text(text)
             case ReplyAudio(pcm=pcm):
+                sent_ms = running.sent_ms
                 running.audio(pcm)
                 self.has_spoken = self.has_spoken or running.is_shown
+                self._count_sent(running, sent_ms)
             case ReplyCall():
                 running.call(event)
             case ReplyCallDone():
@@ -171,7 +176,6 @@ class Replies:
 
     def _start(self, spec: ResponseSpec) -> None:
         self._active = response = self._new(spec)
-        self.last_id = response.response_id
         self._history.reserve(response.item.item_id)
         self._outbox.command(_start_command(response))
 
@@ -224,13 +228,22 @@ class Replies:
         elif next_too and self._next is not None and self._next_cancelled is None:
             self._next_cancelled = reason
         active.cancel(reason)
+        self._silence.cut()
 
     def _end(self, active: Response, done: ReplyDone) -> None:
-        active.end(done)
+        sent_ms = active.sent_ms
+        status = active.end(done)
+        self._count_sent(active, sent_ms)
         self._active = None
         self._keep_what_was_sent(active, done)
         self._truncations.reply_ended()
         self._start_next()
+        if status in ("completed", "incomplete") and self._active is None:
+            self._silence.replied()
+
+    def _count_sent(self, running: Response, before_ms: int) -> None:
+        if running is self._active and running.sent_ms > before_ms:
+            self._silence.sent(running.item.item_id, running.sent_ms - before_ms)
 
     def _keep_what_was_sent(self, ended: Response, done: ReplyDone) -> None:
         """Bring the engine's history back to the client's, where the reply was cut short.

@@ -83,6 +83,11 @@ class Response:
         return bool(self.item.content)
 
     @property
+    def sent_ms(self) -> int:
+        """Sound that the client was given, at the pace at which it hears it."""
+        return self._samples * 1000 // ENGINE_RATE_HZ
+
+    @property
     def calls(self) -> list[CallItem]:
         """The function calls that the client has been told of."""
         return [item for item in self._outputs if isinstance(item, CallItem)]
@@ -149,8 +154,8 @@ class Response:
             call.arguments = event.arguments
             self._close_call(call, "completed" if event.complete else "incomplete")
 
-    def end(self, done: ReplyDone) -> None:
-        """Close everything that was opened, and the response."""
+    def end(self, done: ReplyDone) -> ReplyStatus:
+        """Close everything that was opened, and the response; the status that the client sees."""
         status = self._final_status(done.status)
         if self._has_sound and not self._is_muted:
             self._speak(self._part(), self._stretcher.finish())
@@ -163,6 +168,7 @@ class Response:
             self._close_call(call, "incomplete")
         details = status_details(status, done, self.cancel_reason)
         self._outbox.event("response.done", response=self._object(status, details, done.usage))
+        return status
 
     @property
     def _is_spoken(self) -> bool:
@@ -251,7 +257,7 @@ class Response:
     def _speak(self, part: Content, samples: Samples) -> None:
         """Gives samples out; from here on time is the client's, at the pace it hears."""
         self._samples += len(samples)
-        part.audio_ms = self._samples * 1000 // ENGINE_RATE_HZ
+        part.audio_ms = self.sent_ms
         if len(samples):
             self._sound(self._mouth.speak(encode(samples, PCM_24K)))
 

@@ -119,6 +119,7 @@ class RealtimeSession:
         self._briefing = Briefing(outbox)
         self._truncations = Truncations(outbox, history)
         self._transcripts = Transcripts(outbox, history, profile)
+        self._silence = Silence(ear)
         self._replies = Replies(
             outbox,
             history,
@@ -128,8 +129,8 @@ class RealtimeSession:
             self._limits,
             new_mouth,
             rates,
+            self._silence,
         )
-        self._silence = Silence(ear, self._replies)
         self._acts = self._table_of_acts()
         outbox.command(truncation_command(self._config))
         self._greet(conversation_id)
@@ -202,7 +203,6 @@ class RealtimeSession:
         match event:
             case ReplyText() | ReplyAudio() | ReplyCall() | ReplyCallDone() | ReplyDone():
                 self._replies.receive(event)
-                self._silence.follow(event, self._config.audio.output.speed)
             case InputTranscriptDelta() | InputTranscript() | TranscriptFailed():
                 self._transcripts.receive(event)
             case ItemTruncated():
@@ -352,6 +352,7 @@ class RealtimeSession:
 
     def _truncate_item(self, event: client.ItemTruncate) -> None:
         self._truncations.request(event, running_item_id=self._replies.item_id)
+        self._silence.cut(event.item_id)
 
     def _create_response(self, event: client.ResponseCreate) -> None:
         spec = response_spec(event.response, self._config, self._profile)

@@ -1,34 +1,33 @@
 """When the user's silence begins: once what was answered has been heard.
 
-Knows how much of each reply was sent, and at which pace it is heard. A client is taken to play from
-the first sound on without a pause; time is audio received. Does not know what silence leads to.
+Knows how much of each reply was sent, in the client's time. A client is taken to play from the
+first sound on without a pause, until it is told to stop or says that it did; time is audio
+received. Does not know what silence leads to.
 """
 
 from __future__ import annotations
 
-from streaming.protocol.engine_events import ReplyAudio, ReplyDone
 from streaming.protocol.ports import EarPort
-from streaming.protocol.replies import Replies, ReplyEvent
-from streaming.protocol.response import ENGINE_BYTES_PER_SAMPLE, ENGINE_RATE_HZ
 
 
 class Silence:
     """Tells the ear of one session when to expect speech."""
 
-    def __init__(self, ear: EarPort, replies: Replies) -> None:
+    def __init__(self, ear: EarPort) -> None:
         self._ear = ear
-        self._replies = replies
         self._played_until_ms = 0
+        self._item_id: str | None = None
 
-    def follow(self, event: ReplyEvent, speed: float) -> None:
-        """Takes what the engine said of a reply, which is heard at `speed`."""
-        now_ms = self._ear.position_ms
-        match event:
-            case ReplyAudio(response_id=name, pcm=pcm) if not self._replies.is_aside(name):
-                samples = len(pcm) // ENGINE_BYTES_PER_SAMPLE
-                start_ms = max(now_ms, self._played_until_ms)
-                self._played_until_ms = start_ms + round(samples * 1000 / ENGINE_RATE_HZ / speed)
-            case ReplyDone(response_id=name, status="completed" | "incomplete") if (
-                name == self._replies.last_id
-            ):
-                self._ear.expect_speech(max(0, self._played_until_ms - now_ms))
+    def sent(self, item_id: str, audio_ms: int) -> None:
+        """More of a reply was sent: so much, at the pace at which it is heard."""
+        self._item_id = item_id
+        self._played_until_ms = max(self._ear.position_ms, self._played_until_ms) + audio_ms
+
+    def cut(self, item_id: str | None = None) -> None:
+        """The client plays no more of what it has; or (with an id) of this reply, if it does."""
+        if item_id in (None, self._item_id):
+            self._played_until_ms = min(self._ear.position_ms, self._played_until_ms)
+
+    def replied(self) -> None:
+        """All of a reply was sent, and nothing follows it."""
+        self._ear.expect_speech(max(0, self._played_until_ms - self._ear.position_ms))

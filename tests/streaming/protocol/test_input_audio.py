@@ -276,6 +276,76 @@ def test_silence_after_a_reply_becomes_a_turn_and_an_answer():
     assert heard_ms(rig.take_commands()) == pytest.approx(5000, abs=32)
 
 
+def idles_after_a_short_reply(rig):
+    """Two seconds until the reply has been heard, and five of silence."""
+    response_id, _ = rig.respond()
+    rig.speak(response_id, ms=2000)
+    rig.done(response_id)
+    assert rig.hear(QUIET, 6900) == []
+    assert "input_audio_buffer.timeout_triggered" in kinds(rig.hear(QUIET, 200))
+
+
+@pytest.mark.parametrize("status", ["cancelled", "completed"])
+def test_what_a_cancelled_reply_had_still_to_play_is_not_waited_for(status):
+    rig = Rig(session=vad(idle_timeout_ms=5000))
+    response_id, _ = rig.respond()
+    rig.speak(response_id, ms=60_000)
+    rig.hear(QUIET, 5000)
+    rig.send("response.cancel")
+    rig.done(response_id, status)  # the engine may be through before it sees the cancel
+    rig.take_commands()
+    idles_after_a_short_reply(rig)
+
+
+def test_what_a_failed_reply_had_sent_is_played_before_the_next():
+    rig = Rig(session=vad(idle_timeout_ms=5000))
+    response_id, _ = rig.respond()
+    rig.speak(response_id, ms=3000)
+    rig.done(response_id, "failed", failure=Failure(code="c", message="m"))
+    rig.spoken_reply(ms=2000)
+    assert rig.hear(QUIET, 9900) == []
+    assert "input_audio_buffer.timeout_triggered" in kinds(rig.hear(QUIET, 200))
+
+
+def test_what_a_user_spoke_into_is_not_waited_for():
+    rig = Rig(session=vad(idle_timeout_ms=5000, create_response=False))
+    rig.spoken_reply(ms=60_000)
+    rig.hear(LOUD, 500)
+    rig.hear(QUIET, 700)
+    idles_after_a_short_reply(rig)
+
+
+def test_what_a_client_cut_off_is_not_waited_for():
+    rig = Rig(session=vad(idle_timeout_ms=5000, create_response=False, interrupt_response=False))
+    item_id = rig.spoken_reply(ms=60_000)
+    rig.hear(QUIET, 500)
+    rig.send("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=400)
+    idles_after_a_short_reply(rig)
+
+
+def test_a_reply_is_heard_at_its_own_speed():
+    rig = Rig(session=vad(idle_timeout_ms=5000))
+    response_id, _ = rig.respond()
+    rig.update({"type": "realtime", "audio": {"output": {"speed": 0.25}}})
+    rig.speak(response_id, ms=2000)
+    rig.done(response_id)
+    assert rig.hear(QUIET, 6900) == []
+    assert "input_audio_buffer.timeout_triggered" in kinds(rig.hear(QUIET, 200))
+
+
+def test_a_response_aside_that_ends_changes_nothing_in_the_silence():
+    rig = Rig(session=vad(idle_timeout_ms=5000))
+    (created,) = rig.send(
+        "response.create", response={"conversation": "none", "output_modalities": ["text"]}
+    )
+    aside = created["response"]["id"]
+    rig.spoken_reply(ms=2000)
+    rig.send("response.cancel", response_id=aside)
+    rig.done(aside, "cancelled")
+    assert rig.hear(QUIET, 6900) == []
+    assert "input_audio_buffer.timeout_triggered" in kinds(rig.hear(QUIET, 200))
+
+
 def test_a_user_who_speaks_or_a_reply_that_was_cancelled_starts_no_timeout():
     rig = Rig(session=vad(idle_timeout_ms=5000, create_response=False))
     response_id, _ = rig.respond()
