@@ -12,13 +12,8 @@ from server.sound_files import decoded_sound
 from server.video_files import VideoBounds, decoded_film
 from streaming.media.video import Pixels
 from streaming.protocol import commands as said
-from streaming.protocol.completion_request import (
-    AskedPart,
-    FrameFiles,
-    ImageFile,
-    SoundFile,
-    VideoFile,
-)
+from streaming.protocol.completion_parts import FrameFiles, ImageFile, SoundFile, VideoFile
+from streaming.protocol.completion_request import AskedPart
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.limits import Limits
 from streaming.protocol.wire_image import frame_of, looked_at

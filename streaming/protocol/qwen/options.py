@@ -14,6 +14,7 @@ from pydantic import Field
 from streaming.media.formats import PCM_16K, AudioFormat
 from streaming.protocol.errors import CapabilityError, ProtocolError
 from streaming.protocol.limits import ModelProfile
+from streaming.protocol.nested_tools import flat_choice, flat_tool
 from streaming.protocol.validation import Wire, shown, validated
 
 Object: TypeAlias = dict[str, Any]
@@ -223,31 +224,6 @@ def ga_detection(detection: Detection | None) -> Object | None:
         "silence_duration_ms": DEFAULT_SILENCE_MS if silence_ms is None else silence_ms,
         "prefix_padding_ms": 300 if padding_ms is None else padding_ms,
     }
-
-
-def flat_tool(tool: Object, param: str) -> Object:
-    """A tool in the GA protocol's flat form, of the dialect's nested one.
-
-    Raises:
-        ProtocolError: It is not nested, or no function.
-    """
-    function = tool.get("function")
-    if tool.get("type") != "function" or not isinstance(function, dict):
-        message = f"Invalid '{param}': expected {{'type': 'function', 'function': {{…}}}}."
-        raise ProtocolError("invalid_value", message, param)
-    return {"type": "function", **{k: v for k, v in function.items() if k != "strict"}}
-
-
-def nested_tool(tool: Object) -> Object:
-    """The reverse."""
-    return {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}}
-
-
-def flat_choice(choice: str | Object) -> str | Object:
-    """A choice among the tools in the GA protocol's form."""
-    if isinstance(choice, dict) and isinstance(choice.get("function"), dict):
-        return {"type": "function", "name": choice["function"].get("name")}
-    return choice
 
 
 def not_applied(options: QwenOptions) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 
 from streaming.protocol.errors import CapabilityError
 from streaming.protocol.limits import ModelProfile
-from streaming.protocol.qwen.options import flat_choice, flat_tool, modality_of, voice_of
+from streaming.protocol.nested_tools import flat_choice, flat_tool
+from streaming.protocol.qwen.options import modality_of, voice_of
 
 Object: TypeAlias = dict[str, Any]
 

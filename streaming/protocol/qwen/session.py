@@ -22,6 +22,7 @@ from streaming.protocol.engine_events import EngineEvent
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.layer import SessionLayer
 from streaming.protocol.limits import Limits, ModelProfile
+from streaming.protocol.nested_tools import nested_tool
 from streaming.protocol.outbox import random_id
 from streaming.protocol.qwen.events import modalities, translated
 from streaming.protocol.qwen.options import (
@@ -29,7 +30,6 @@ from streaming.protocol.qwen.options import (
     QwenOptions,
     ga_session,
     input_format,
-    nested_tool,
     not_applied,
     parsed_options,
 )

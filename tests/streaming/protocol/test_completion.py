@@ -8,7 +8,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from streaming.protocol.commands import TextPart, ToolCallPart, ToolResultPart
 from streaming.protocol.completion_answer import CompletionAnswer
-from streaming.protocol.completion_request import AskedItem, SoundFile, parsed_request
+from streaming.protocol.completion_parts import SoundFile
+from streaming.protocol.completion_request import AskedItem, parsed_request
 from streaming.protocol.engine_events import (
     Failure,
     ReplyAudio,
@@ -110,7 +111,7 @@ NOISE = {"type": "input_audio", "input_audio": {"data": "%%%", "format": "wav"}}
             "unsupported_value",
             "audio.format",
         ),
-        ({"tools": [{"type": "function", "name": "f"}]}, "invalid_value", "tools[0].type"),
+        ({"tools": [{"type": "function", "name": "f"}]}, "invalid_value", "tools[0]"),
         ({"tool_choice": "required"}, "invalid_value", "tool_choice"),
     ],
 )
