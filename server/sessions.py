@@ -114,6 +114,7 @@ def limits_of(ready: EngineReady, settings: Settings) -> Limits:
         max_turn_ms=max_turn_ms(ready, settings),
         max_items=settings.max_items,
         max_text_chars=settings.max_text_chars,
+        max_request_chars=settings.max_request_chars,
         max_input_items=settings.max_input_items,
         max_responses_aside=settings.max_responses_aside,
         max_image_pixels=settings.max_image_pixels,

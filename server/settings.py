@@ -102,7 +102,10 @@ class Settings(CallSettings):
     )
     max_items: int = Field(1_000, ge=2, le=100_000, description="items of one conversation")
     max_text_chars: int = Field(
-        2**15, ge=64, le=2**24, description="text of one item, or of the instructions"
+        2**15, ge=64, le=2**24, description="text of one item or tool, or of the instructions"
+    )
+    max_request_chars: int = Field(
+        2**18, ge=64, le=2**26, description="text of one chat completion altogether"
     )
     max_input_items: int = Field(
         128, ge=1, le=10_000, description="items of the own input of one response"

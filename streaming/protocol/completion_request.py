@@ -62,10 +62,11 @@ AskedPart: TypeAlias = TextPart | MediaFile | ToolCallPart | ToolResultPart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedItem:
-    """One message of the conversation."""
+    """One message of the conversation, or a call in one; `param` is its place in the request."""
 
     role: Role
     parts: tuple[AskedPart, ...]
+    param: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,26 +111,16 @@ def parsed_request(body: object, profile: ModelProfile, limits: Limits) -> Asked
     modality = _modality(request, profile, stream=stream)
     tools = [flat_tool(tool, f"tools[{i}]") for i, tool in enumerate(request.tools or [])]
     choice = "auto" if request.tool_choice is None else request.tool_choice
-    instructions, messages = _instructions(request.messages)
-    items = [
-        item
-        for place, message in messages
-        for item in _items(message, f"messages[{place}]", profile, limits)
-    ]
-    if not items:
-        raise ProtocolError("invalid_value", "There is no message to answer.", "messages")
-    if len(items) > limits.max_items:
-        raise ProtocolError(
-            "array_above_max_length",
-            f"Invalid 'messages': {len(items)} items, expected at most {limits.max_items} "
-            "(max_items).",
-            "messages",
-        )
     voice = request.audio.voice if request.audio else None
-    return Asked(
+    instructions, messages = _instructions(request.messages)
+    asked = Asked(
         model=request.model,
         instructions=instructions,
-        items=tuple(items),
+        items=tuple(
+            item
+            for place, message in messages
+            for item in _items(message, f"messages[{place}]", profile)
+        ),
         modality=modality,
         voice=_voice(voice, profile) if modality == "audio" else None,
         audio_format=request.audio.format if request.audio else "pcm16",
@@ -139,6 +130,9 @@ def parsed_request(body: object, profile: ModelProfile, limits: Limits) -> Asked
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
         not_applied=tuple(n for n in _NOT_APPLIED if getattr(request, n) is not None),
     )
+    _check_items(asked, limits)
+    _check_texts(asked, limits)
+    return asked
 
 
 def _modality(request: CompletionRequest, profile: ModelProfile, *, stream: bool) -> Modality:
@@ -178,29 +172,22 @@ def _instructions(messages: list[Message]) -> tuple[str | None, list[tuple[int, 
     return None, placed
 
 
-def _items(message: Message, param: str, profile: ModelProfile, limits: Limits) -> list[AskedItem]:
+def _items(message: Message, param: str, profile: ModelProfile) -> list[AskedItem]:
+    role: Role
+    parts: list[AskedPart]
     match message:
         case SystemMessage(content=content):
-            items = [AskedItem(role="system", parts=(TextPart(text=text_of(content)),))]
+            role, parts = "system", [TextPart(text=text_of(content))]
         case UserMessage(content=str(text)):
-            items = [AskedItem(role="user", parts=(TextPart(text=text),))]
-        case UserMessage(content=parts):
-            assert isinstance(parts, list)
-            asked = [asked_part(p, f"{param}.content[{i}]", profile) for i, p in enumerate(parts)]
-            items = [AskedItem(role="user", parts=tuple(asked))]
+            role, parts = "user", [TextPart(text=text)]
+        case UserMessage(content=list(content)):
+            role = "user"
+            parts = [asked_part(p, f"{param}.content[{i}]", profile) for i, p in enumerate(content)]
         case ToolMessage(content=content):
-            items = [AskedItem(role="user", parts=(ToolResultPart(output=text_of(content)),))]
+            role, parts = "user", [ToolResultPart(output=text_of(content))]
         case AssistantMessage():
-            items = _said(message, param)
-    chars = sum(len(p.text) for item in items for p in item.parts if isinstance(p, TextPart))
-    if chars > limits.max_text_chars:
-        raise ProtocolError(
-            "string_above_max_length",
-            f"Invalid '{param}.content': {chars} characters of text, expected at most "
-            f"{limits.max_text_chars} (max_text_chars).",
-            f"{param}.content",
-        )
-    return items
+            return _said(message, param)
+    return [AskedItem(role=role, parts=tuple(parts), param=f"{param}.content")]
 
 
 def _said(message: AssistantMessage, param: str) -> list[AskedItem]:
@@ -209,10 +196,44 @@ def _said(message: AssistantMessage, param: str) -> list[AskedItem]:
             "The sound of earlier answers is not kept; send its words as 'content'.",
             f"{param}.audio",
         )
-    items = []
+    said: list[tuple[str, AskedPart]] = []
     if message.content:
-        items.append(AskedItem(role="assistant", parts=(TextPart(text=text_of(message.content)),)))
-    for call in message.tool_calls or []:
+        said.append((f"{param}.content", TextPart(text=text_of(message.content))))
+    for place, call in enumerate(message.tool_calls or []):
         part = ToolCallPart(name=call.function.name, arguments=call.function.arguments)
-        items.append(AskedItem(role="assistant", parts=(part,)))
-    return items
+        said.append((f"{param}.tool_calls[{place}]", part))
+    return [AskedItem(role="assistant", parts=(part,), param=at) for at, part in said]
+
+
+def _check_items(asked: Asked, limits: Limits) -> None:
+    if not asked.items:
+        raise ProtocolError("invalid_value", "There is no message to answer.", "messages")
+    if len(asked.items) > limits.max_items:
+        raise ProtocolError(
+            "array_above_max_length",
+            f"Invalid 'messages': {len(asked.items)} items, expected at most {limits.max_items} "
+            "(max_items).",
+            "messages",
+        )
+
+
+def _check_texts(asked: Asked, limits: Limits) -> None:
+    """The engine reads every text at one go, while others wait: each is bounded, and all are."""
+    texts = {item.param: sum(map(_chars, item.parts)) for item in asked.items}
+    if asked.instructions is not None:
+        texts["messages[0].content"] = len(asked.instructions)
+    for place, text in enumerate(asked.tools.texts):
+        texts[f"tools[{place}]"] = len(text)
+    for param, chars in texts.items():
+        limits.check_text(chars, param=param)
+    limits.check_request(sum(texts.values()), param="messages")
+
+
+def _chars(part: AskedPart) -> int:
+    match part:
+        case TextPart(text=text) | ToolResultPart(output=text):
+            return len(text)
+        case ToolCallPart(name=name, arguments=arguments):
+            return len(name) + len(arguments)
+        case _:
+            return 0

@@ -140,14 +140,14 @@ class ItemCreation:
         item_id = self._free_id(created.id, f"{under}.id")
         match created:
             case FunctionCall(name=name, arguments=arguments, call_id=call_id):
-                self._check_text(name + arguments, f"{under}.arguments")
+                self._limits.check_text(len(name + arguments), param=f"{under}.arguments")
                 self._check_id(call_id or "", f"{under}.call_id")
                 call_id = call_id or self._outbox.make_id("call")
                 call = CallItem(item_id=item_id, call_id=call_id, name=name, arguments=arguments)
                 part: Part = ToolCallPart(name=name, arguments=arguments)
                 return Made(item=call, role="assistant", parts=(part,))
             case FunctionCallOutput(call_id=call_id, output=output):
-                self._check_text(output, f"{under}.output")
+                self._limits.check_text(len(output), param=f"{under}.output")
                 self._check_id(call_id, f"{under}.call_id")
                 result = ResultItem(item_id=item_id, call_id=call_id, output=output)
                 return Made(item=result, role="user", parts=(ToolResultPart(output=output),))
@@ -188,7 +188,8 @@ class ItemCreation:
         return item_id
 
     def _message(self, message: Message, item_id: str, wire: AudioFormat, under: str) -> Made:
-        self._check_text("".join(map(_words, message.content)), f"{under}.content")
+        chars = sum(len(_words(part)) for part in message.content)
+        self._limits.check_text(chars, param=f"{under}.content")
         contents, parts = [], []
         self._image_pixels = 0
         for index, part in enumerate(message.content):
@@ -204,15 +205,6 @@ class ItemCreation:
                 "string_above_max_length",
                 f"Invalid '{param}': {len(name)} characters, expected at most "
                 f"{self._limits.max_id_chars} (max_id_chars).",
-                param,
-            )
-
-    def _check_text(self, text: str, param: str) -> None:
-        if len(text) > self._limits.max_text_chars:
-            raise ProtocolError(
-                "string_above_max_length",
-                f"Invalid '{param}': {len(text)} characters of text, expected at most "
-                f"{self._limits.max_text_chars} (max_text_chars).",
                 param,
             )
 

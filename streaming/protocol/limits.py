@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from streaming.protocol.errors import CapabilityError
+from streaming.protocol.errors import CapabilityError, ProtocolError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,8 @@ class Limits:
         max_turn_ms: Audio in the input buffer (one user turn), and in one item that is created.
         min_commit_ms: Audio that a commit needs.
         max_items: Items in the conversation.
-        max_text_chars: Text of one item, or of the instructions.
+        max_text_chars: Text of one item or function tool, or of the instructions.
+        max_request_chars: Text of one chat completion altogether.
         max_id_chars: Length of an id that a client chooses.
         max_responses_aside: Responses outside the conversation at the same time.
         max_input_items: Items of one response's own input.
@@ -35,6 +36,7 @@ class Limits:
     min_commit_ms: int = 100
     max_items: int = 1_000
     max_text_chars: int = 32_768
+    max_request_chars: int = 262_144
     max_id_chars: int = 512
     max_responses_aside: int = 4
     max_input_items: int = 128
@@ -42,6 +44,24 @@ class Limits:
     frames_per_second: float = 2.0
     filmed_turn_tokens: int = 16_384
     quiet_video_tokens: int = 512
+
+    def check_text(self, chars: int, *, param: str) -> None:
+        """Raises ProtocolError if `chars` are more than the text at `param` may have."""
+        if chars > self.max_text_chars:
+            raise _too_long(chars, self.max_text_chars, "max_text_chars", param)
+
+    def check_request(self, chars: int, *, param: str) -> None:
+        """Raises ProtocolError if `chars` are more than all text of a request may have."""
+        if chars > self.max_request_chars:
+            raise _too_long(chars, self.max_request_chars, "max_request_chars", param)
+
+
+def _too_long(chars: int, most: int, name: str, param: str) -> ProtocolError:
+    return ProtocolError(
+        "string_above_max_length",
+        f"Invalid '{param}': {chars} characters of text, expected at most {most} ({name}).",
+        param,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,13 +92,7 @@ def updated(
     defaults = default_config(profile).model_dump()
     merged = merged_session(config.model_dump(), patch, defaults)
     wanted = validated(SessionConfig, merged, under="session")
-    if len(wanted.instructions) > limits.max_text_chars:
-        raise ProtocolError(
-            "string_above_max_length",
-            f"Invalid 'session.instructions': {len(wanted.instructions)} characters, expected at "
-            f"most {limits.max_text_chars} (max_text_chars).",
-            "session.instructions",
-        )
+    limits.check_text(len(wanted.instructions), param="session.instructions")
     _refuse_unserved(wanted, profile)
     return _resolved(wanted, profile)
 

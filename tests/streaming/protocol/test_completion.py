@@ -9,7 +9,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from streaming.protocol.commands import TextPart, ToolCallPart, ToolResultPart
 from streaming.protocol.completion_answer import CompletionAnswer
 from streaming.protocol.completion_parts import SoundFile
-from streaming.protocol.completion_request import AskedItem, parsed_request
+from streaming.protocol.completion_request import parsed_request
 from streaming.protocol.engine_events import (
     Failure,
     ReplyAudio,
@@ -52,14 +52,14 @@ def test_a_conversation_becomes_items():
         {"role": "user", "content": [{"type": "text", "text": "And?"}]},
     )
     assert asked.instructions == "Be kind."
-    assert asked.items == (
-        AskedItem(role="user", parts=(TextPart(text="Hello."),)),
-        AskedItem(role="assistant", parts=(TextPart(text="Hi."),)),
-        AskedItem(role="assistant", parts=(ToolCallPart(name="f", arguments="{}"),)),
-        AskedItem(role="user", parts=(ToolResultPart(output="18"),)),
-        AskedItem(role="system", parts=(TextPart(text="Now rhyme."),)),
-        AskedItem(role="user", parts=(TextPart(text="And?"),)),
-    )
+    assert [(item.role, item.parts, item.param) for item in asked.items] == [
+        ("user", (TextPart(text="Hello."),), "messages[1].content"),
+        ("assistant", (TextPart(text="Hi."),), "messages[2].content"),
+        ("assistant", (ToolCallPart(name="f", arguments="{}"),), "messages[2].tool_calls[0]"),
+        ("user", (ToolResultPart(output="18"),), "messages[3].content"),
+        ("system", (TextPart(text="Now rhyme."),), "messages[4].content"),
+        ("user", (TextPart(text="And?"),), "messages[5].content"),
+    ]
     assert (asked.modality, asked.stream, asked.max_tokens) == ("text", False, None)
 
 
@@ -143,6 +143,48 @@ def test_limits_are_named():
     assert "no voice" in refused(**SPOKEN, profile=deaf).message
     part = {"type": "input_audio", "input_audio": {"data": "AAAA"}}
     assert "not audio" in refused({"role": "user", "content": [part]}, profile=deaf).message
+
+
+LONG = "x" * 100
+CALLING = {
+    "role": "assistant",
+    "tool_calls": [{"id": "k", "function": {"name": "f", "arguments": LONG}}],
+}
+RESULT = {"role": "tool", "tool_call_id": "k", "content": LONG}
+LONG_TOOL = {"type": "function", "function": {"name": "f", "description": LONG}}
+
+
+@pytest.mark.parametrize(
+    ("messages", "fields", "param"),
+    [
+        ([{"role": "system", "content": LONG}, HELLO], {}, "messages[0].content"),
+        ([HELLO, {"role": "developer", "content": LONG}], {}, "messages[1].content"),
+        ([{"role": "user", "content": LONG}], {}, "messages[0].content"),
+        (
+            [{"role": "user", "content": [{"type": "text", "text": LONG[:50]}] * 2}],
+            {},
+            "messages[0].content",
+        ),
+        ([HELLO, {"role": "assistant", "content": LONG}], {}, "messages[1].content"),
+        ([HELLO, CALLING], {}, "messages[1].tool_calls[0]"),
+        ([HELLO, RESULT], {}, "messages[1].content"),
+        ([HELLO], {"tools": [LONG_TOOL]}, "tools[0]"),
+    ],
+)
+def test_every_text_of_a_request_is_bounded(messages, fields, param):
+    error = refused(*messages, **fields, limits=Limits(max_text_chars=99))
+    assert (error.code, error.param) == ("string_above_max_length", param)
+    assert "(max_text_chars)" in error.message
+    parsed(*messages, **fields, limits=Limits(max_text_chars=200))
+
+
+@pytest.mark.parametrize("tools", [{}, {"tools": [LONG_TOOL]}])
+def test_all_texts_of_a_request_together_are_bounded(tools):
+    messages = [{"role": "system", "content": LONG}, HELLO, CALLING, HELLO]
+    error = refused(*messages, **tools, limits=Limits(max_request_chars=200))
+    assert (error.code, error.param) == ("string_above_max_length", "messages")
+    assert "(max_request_chars)" in error.message
+    parsed(*messages, **tools, limits=Limits(max_request_chars=400))
 
 
 # --- answers --------------------------------------------------------------------------------
