@@ -24,8 +24,10 @@ OWN = {
     "model",
     "port",
     "stun_url",
+    "turn_credential",  # turn.secret makes users of its own
     "turn_secret",
     "turn_url",
+    "turn_username",
 }
 
 

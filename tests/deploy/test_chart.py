@@ -52,6 +52,7 @@ VALUES = {
     "a secret of one's own": {"auth": {"existingSecret": "mine"}, "turn": {"url": "turn:t:3478"}},
     "fetched": {"model": {"source": "hub", "hubId": "Qwen/Qwen2.5-Omni-3B"}},
     "by queue wait": {"autoscaling": {"enabled": True, "metric": "queueWait"}},
+    "one GPU": {"gpu": {"count": 1}, "strategy": {"type": "Recreate"}},
 }
 # Kinds of the Prometheus operator: no schema of theirs is part of Kubernetes.
 CUSTOM = {"ServiceMonitor", "PrometheusRule"}
@@ -122,6 +123,7 @@ def test_every_setting_can_be_given_in_one_place():
     own.discard("max_conversations")  # given in values.yaml's own settings
     assert not free & own
     known = free | own | {"host", "metrics_host"}  # where it listens is the image's
+    known |= {"turn_username", "turn_credential"}  # turn.secret makes users of its own
     assert known == set(Settings.model_fields), "python deploy/helm/settings.py"
 
 
@@ -137,6 +139,27 @@ def test_every_setting_can_be_given_in_one_place():
         ({"turn": {"url": "turn:t:3478"}}, "needs turn.secret"),
         ({"auth": {"apiKeys": ["short"]}}, "/auth/apiKeys/0"),
         ({"drain": {"timeoutSeconds": -1}}, "/drain/timeoutSeconds"),
+        ({"strategy": {"type": "BlueGreen"}}, "/strategy/type"),
+        # What would reach nothing.
+        ({"auth": {"existingSecret": "mine", "apiKeys": KEYS}}, "auth.apiKeys is not used"),
+        ({"auth": {"existingSecret": "mine", "adminKey": KEYS[0]}}, "auth.adminKey is not used"),
+        (
+            {"auth": {"existingSecret": "mine"}, "turn": {"url": "turn:t:3478", "secret": "s"}},
+            "turn.secret is not used",
+        ),
+        ({"turn": {"secret": "s"}}, "turn.secret is not used"),
+        ({"settings": {"turn_username": "u"}}, "invalid propertyName 'turn_username'"),
+        ({"settings": {"turn_credential": "c"}}, "invalid propertyName 'turn_credential'"),
+        ({"autoscaling": {"enabled": True, "sessionsPerPod": 4}}, "below settings.max_con"),
+        (
+            {
+                "autoscaling": {"enabled": True, "sessionsPerPod": 2},
+                "settings": {"max_conversations": 2},
+            },
+            "below settings.max_con",
+        ),
+        ({"autoscaling": {"enabled": True, "minReplicas": 5}}, "autoscaling.minReplicas"),
+        ({"metrics": {"port": 8000}}, "/metrics/port"),
     ],
 )
 def test_values_that_cannot_be_used_are_named(values, complaint):
@@ -196,6 +219,66 @@ def test_the_network_is_as_wide_as_the_values_say(releases):
     assert https in out["everything"]  # the TURN server's port
     assert https in out["fetched"]
     assert https not in out["defaults"]
+
+
+def test_a_strategy_has_no_more_than_its_kind_takes(releases):
+    def strategy(name):
+        return releases[name]["Deployment", NAME]["spec"]["strategy"]
+
+    rolling = {"maxSurge": 1, "maxUnavailable": 0}
+    assert strategy("defaults") == {"type": "RollingUpdate", "rollingUpdate": rolling}
+    # The API server takes no rollingUpdate beside it, though a schema would.
+    assert strategy("one GPU") == {"type": "Recreate"}
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("turn:203.0.113.7:3478?transport=tcp", 3478),
+        ("turn:[2001:db8::7]:3479?transport=tcp", 3479),
+        ("turn:[2001:db8::7]?transport=tcp", 3478),
+        ("turn:turn.example?transport=tcp", 3478),
+        ("turns:turn.example?transport=tcp", 5349),
+        ("turns:turn.example:443", 443),
+        ("turns:203.0.113.7", 5349),
+        ("turn:turn.example:3478?transport=udp", None),
+        ("turn:turn.example", None),
+    ],
+)
+def test_the_way_to_a_turn_server_over_tcp_is_open(url, port):
+    assert tcp_out(turn={"url": url, "secret": "s"}) == ({53} if port is None else {53, port})
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [
+        ("http://collector.obs:4318/v1/traces", 4318),
+        ("https://collector.example/v1/traces", 443),
+        ("http://collector.obs/v1/traces", 80),
+        ("http://[2001:db8::7]:4319/v1/traces", 4319),
+        ("http://[2001:db8::7]/v1/traces", 80),
+    ],
+)
+def test_the_way_for_traces_is_open(endpoint, port):
+    assert tcp_out(settings={"otlp_endpoint": endpoint}) == {53, port}
+
+
+def test_other_ways_out_can_be_opened():
+    proxy = {
+        "to": [{"podSelector": {"matchLabels": {"app": "proxy"}}}],
+        "ports": [{"protocol": "TCP", "port": 3128}],
+    }
+    assert proxy in egress(networkPolicy={"egress": [proxy]})
+    assert proxy not in egress()
+
+
+def egress(**values):
+    return rendered(**values)["NetworkPolicy", NAME]["spec"]["egress"]
+
+
+def tcp_out(**values):
+    ports = [port for rule in egress(**values) for port in rule["ports"]]
+    return {port["port"] for port in ports if port["protocol"] == "TCP"}
 
 
 @pytest.mark.parametrize("values", ["everything", "by queue wait"])
