@@ -74,7 +74,13 @@ def test_what_the_examples_name_is_asked_for():
 def test_the_relay_keeps_out_of_the_composes_network():
     (pool,) = read_yaml(COMPOSE / "compose.yaml")["networks"]["default"]["ipam"]["config"]
     start = pool["subnet"].removesuffix("0/24")
-    assert f"denied-peer-ip={start}0-{start}255" in (COMPOSE / "turnserver.conf").read_text()
+    conf = (COMPOSE / "turnserver.conf").read_text().splitlines()
+    assert f"denied-peer-ip={start}0-{start}255" in conf
+    # But for itself: two ends that both have a relay of it meet there.
+    itself = read_yaml(COMPOSE / "compose.turn.yaml")["services"]["turn"]["networks"]["default"]
+    allowed = [line for line in conf if line.startswith("allowed-peer-ip")]
+    assert allowed == [f"allowed-peer-ip={itself['ipv4_address']}"]
+    assert itself["ipv4_address"].startswith(start)
 
 
 def test_the_relays_ports_are_published():
