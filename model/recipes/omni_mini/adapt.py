@@ -6,10 +6,8 @@ question down. Knows the deltas, the loss and what is exported; not audio, nor h
 (`lessons.py`).
 """
 
-import json
 import logging
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -21,9 +19,9 @@ from torch import Tensor, nn
 from model.kv_cache import KVCache
 from model.recipes.omni_mini import ids
 from model.recipes.omni_mini.lessons import Chat, Lesson
-from model.recipes.omni_mini.letters import TrainingPlan, rate_share, resume, save
+from model.recipes.omni_mini.letters import TrainingPlan
 from model.recipes.omni_mini.shape import DELTA_LAYERS
-from model.recipes.omni_mini.training import attend_written_out
+from model.recipes.omni_mini.training import Losses, Run, attend_written_out
 from model.thinker import Thinker
 
 _log = logging.getLogger("omnilive.recipes.adapt")
@@ -116,9 +114,7 @@ class Student(nn.Module):
                 delta.lora_B.copy_(tensors[f"thinker_delta.{name}.lora_B"])
 
 
-def distillation_loss(
-    student: Student, chat: Chat, lessons: Sequence[Lesson]
-) -> tuple[Tensor, dict[str, float]]:
+def distillation_loss(student: Student, chat: Chat, lessons: Sequence[Lesson]) -> Losses:
     """KL from what the base model says to the typed question; cross-entropy of transcripts.
 
     Behind a heard question the layers above the deltas should find what they find behind a typed
@@ -130,33 +126,47 @@ def distillation_loss(
     logits = student.thinker.logits(_reply_states(hidden, starts, lessons)).float().log_softmax(-1)
     wanted = torch.tensor([token for lesson in lessons for token in lesson.reply])
     answers = torch.tensor([not lesson.transcribe for lesson in lessons for _ in lesson.reply])
-    losses = F.nll_loss(logits, wanted, reduction="none")
-    right = (logits.argmax(-1) == wanted).float()
-    parts = {
-        "answer nll": losses[answers].mean().item(),
-        "answer right": right[answers].mean().item(),
-        "copy nll": losses[~answers].mean().item(),
-        "copy right": right[~answers].mean().item(),
-    }
+    nats = F.nll_loss(logits, wanted, reduction="none")
+    found = {"loss": nats[~answers].sum() / len(wanted)}
+    found |= _means({"copy": ~answers, "answer": answers}, nats, logits.argmax(-1) == wanted)
     places = [i for i, lesson in enumerate(lessons) if not lesson.transcribe]
-    total = losses[~answers].sum() / len(wanted)
-    if places:
-        asked = [lessons[i] for i in places]
-        before = len(chat.closing)
-        found = _reply_states(read[places], [starts[i] for i in places], asked, before)
-        with torch.no_grad():
-            student.switch(active=False)
-            rows, starts = chat.rows(asked, typed=True)
-            taught = student.thinker.logits(_reply_states(student.hidden(rows), starts, asked))
-            taught = taught.float().log_softmax(-1)
-            typed = _reply_states(student.read, starts, asked, before)
-            student.switch(active=True)
-        divergence = F.kl_div(logits[answers], taught, reduction="none", log_target=True).sum(-1)
-        apart = (found - typed).float().square().mean() / typed.float().square().mean()
-        total = total + (divergence.sum() + 0.3 * losses[answers].sum()) / len(wanted)
-        total = total + READ_SHARE * apart
-        parts |= {"divergence": divergence.mean().item(), "apart": apart.item()}
-    return total, parts
+    if not places:
+        return found
+    asked = [lessons[i] for i in places]
+    before = len(chat.closing)
+    taught, typed = _taught(student, chat, asked)
+    heard = _reply_states(read[places], [starts[i] for i in places], asked, before)
+    divergence = F.kl_div(logits[answers], taught, reduction="none", log_target=True).sum(-1)
+    apart = (heard - typed).float().square().mean() / typed.float().square().mean()
+    found["loss"] = (
+        found["loss"]
+        + (divergence.sum() + 0.3 * nats[answers].sum()) / len(wanted)
+        + READ_SHARE * apart
+    )
+    return found | {"divergence": divergence.mean(), "apart": apart}
+
+
+@torch.no_grad()
+def _taught(student: Student, chat: Chat, asked: Sequence[Lesson]) -> tuple[Tensor, Tensor]:
+    """What the base model makes of the typed questions: its log-probabilities in the replies, and
+    what the layers above the deltas find there.
+    """
+    student.switch(active=False)
+    rows, starts = chat.rows(asked, typed=True)
+    logits = student.thinker.logits(_reply_states(student.hidden(rows), starts, asked))
+    typed = _reply_states(student.read, starts, asked, len(chat.closing))
+    student.switch(active=True)
+    return logits.float().log_softmax(-1), typed
+
+
+def _means(kinds: dict[str, Tensor], nats: Tensor, right: Tensor) -> dict[str, Tensor]:
+    """For the curve: nats and hits of each kind of token that there is."""
+    return {
+        f"{name} {what}": values[which].float().mean().detach()
+        for name, which in kinds.items()
+        for what, values in (("nll", nats), ("right", right))
+        if which.any()
+    }
 
 
 def _reply_states(
@@ -231,45 +241,21 @@ def train_adaptation(
     Returns:
         Steps done so far.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     trained = _Deltas(student)
     optimiser = torch.optim.AdamW(
-        [{"params": list(trained.parameters()), "base": plan.head_rate}],
-        betas=(0.9, 0.98),
-        weight_decay=0.0,
-        fused=True,
+        trained.parameters(), betas=(0.9, 0.98), weight_decay=0.0, fused=True
     )
-    step = resume(directory, trained, optimiser)
-    saved_s = started_s = time.monotonic()
-    while step < plan.steps and time.time() < plan.stop_at_unix_s:
-        for group in optimiser.param_groups:
-            group["lr"] = group["base"] * rate_share(step, plan)
-        rng = np.random.default_rng([plan.seed, step])
+    run = Run(directory, trained, optimiser)
+    run.resume()
+
+    def losses(step: int) -> Losses:
         torch.manual_seed(plan.seed * 1_000_003 + step)
-        loss, parts = distillation_loss(student, chat, draw(rng))
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(trained.parameters(), 1.0).item()
-        if math.isfinite(norm):
-            optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        step += 1
-        row = {
-            "step": step,
-            "loss": loss.item(),
-            **parts,
-            "norm": norm,
-            "s": time.monotonic() - started_s,
-        }
+        return distillation_loss(student, chat, draw(np.random.default_rng([plan.seed, step])))
+
+    for step in run.train(plan.schedule, losses):
         if step % plan.measure_every_steps == 0:
-            row |= measure()
-            _log.info("%s", row)
-        with (directory / "curve.jsonl").open("a") as file:
-            file.write(json.dumps({key: round(value, 4) for key, value in row.items()}) + "\n")
-        if time.monotonic() - saved_s > plan.save_every_s:
-            save(directory, trained, optimiser, step)
-            saved_s = time.monotonic()
-    save(directory, trained, optimiser, step)
-    return step
+            run.log(**measure())
+    return run.step
 
 
 class _Deltas(nn.Module):
@@ -287,7 +273,7 @@ class _Deltas(nn.Module):
 
 def export_tensors(directory: Path) -> dict[str, Tensor]:
     """The deltas of a finished run, in bfloat16, as `thinker_delta.<name>.lora_A` and `.lora_B`."""
-    state = torch.load(directory / "state.pt", weights_only=True)["ear"]
+    state = torch.load(directory / "state.pt", weights_only=True)["model"]
     found = {}
     for key, tensor in state.items():
         name, _, kind = key.removeprefix("pairs.").rpartition("/")

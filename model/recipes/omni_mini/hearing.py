@@ -28,6 +28,7 @@ from model.recipes.omni_mini.ear import (
     word_errors,
 )
 from model.recipes.omni_mini.hearing_data import Utterance
+from model.recipes.omni_mini.training import Losses
 
 TOWER_PREFIX = "thinker.audio_tower."
 _WORD = re.compile(r"[A-Za-z']+")
@@ -201,16 +202,15 @@ class HearingLoss:
     blank_share: float = 0.3
     letters_steps: int = 200
 
-    def __call__(self, ear: Ear, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
+    def __call__(self, ear: Ear, batch: Batch, step: int) -> Losses:
         """The loss and its parts."""
         assert isinstance(ear, HearingEar)
         hidden = ear.hidden(batch)
         vectors = ear.tower.pool_and_project(hidden).float()
         tokens = ear.targets.log_probs(vectors)
         ctc = token_loss(ear, batch, tokens)
-        parts = {"tokens": ctc.item()}
         if step >= self.letters_steps:
-            return ctc, parts
+            return {"loss": ctc}
         letters = ear.letters(hidden)
         spelled = letter_loss(letters, batch)
         wanted = frame_classes(ear, batch, letters.detach(), tokens.shape[1])
@@ -220,9 +220,8 @@ class HearingLoss:
         frames = -(likely * weights).sum() / weights.sum()
         apart = (vectors - ear.targets.embeddings[wanted.clamp(min=0)]).square().sum(-1)
         distance = (apart * weights).sum() / weights.sum()
-        right = (tokens.argmax(-1) == wanted)[spoken].float().mean().item() if spoken.any() else 0.0
-        parts |= {"letters": spelled.item(), "frames": frames.item(), "right": right}
-        return self.letters_share * spelled + frames + 0.1 * distance, parts
+        loss = self.letters_share * spelled + frames + 0.1 * distance
+        return {"loss": loss, "tokens": ctc, "letters": spelled, "frames": frames}
 
 
 def heard_tokens(log_probs: Tensor) -> list[int]:
@@ -257,7 +256,7 @@ def export_tensors(directory: Path) -> dict[str, Tensor]:
     Args:
         directory: Stage B's folder, with `state.pt`.
     """
-    state = torch.load(directory / "state.pt", weights_only=True)["ear"]
+    state = torch.load(directory / "state.pt", weights_only=True)["model"]
     prefix = "tower."
     return {
         TOWER_PREFIX + name.removeprefix(prefix): tensor

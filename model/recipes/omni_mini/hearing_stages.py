@@ -242,7 +242,7 @@ def _plan(work: Work, *, steps: int, smoke_steps: int, seed: int) -> TrainingPla
 
 
 def _state(directory: Path) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = torch.load(directory / "state.pt", weights_only=True)["ear"]
+    found: dict[str, Tensor] = torch.load(directory / "state.pt", weights_only=True)["model"]
     return found
 
 

@@ -1,20 +1,15 @@
 """Stage A: the tower learns to spell what it hears (CTC over letters at 50 Hz), block by block.
 
-Knows the training loop that stage B shares: what is resumed, logged and measured. Does not know the
-Thinker.
+Knows how an ear is trained, which stage B shares. Does not know the Thinker.
 """
 
-import json
-import logging
-import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from model.precision import half_precision
 from model.recipes.omni_mini.ear import (
@@ -28,8 +23,7 @@ from model.recipes.omni_mini.ear import (
     word_errors,
 )
 from model.recipes.omni_mini.hearing_data import Utterance
-
-_log = logging.getLogger("omnilive.recipes.letters")
+from model.recipes.omni_mini.training import Losses, Run, Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,21 +37,29 @@ class TrainingPlan:
     final_rate_share: float = 0.1
     cooldown_steps: int = 150
     batch_utterances: int = 12
-    save_every_s: float = 150.0
     measure_every_steps: int = 200
     seed: int = 11
-    stop_at_unix_s: float = math.inf
     frozen: tuple[str, ...] = ()  # parameters whose names begin so are left as they are
 
+    @property
+    def schedule(self) -> Schedule:
+        """Learning rates of the heads."""
+        return Schedule(
+            peak=self.head_rate,
+            steps=self.steps,
+            warmup_steps=self.warmup_steps,
+            decay_steps=self.cooldown_steps,
+            final_share=self.final_rate_share,
+        )
 
-Loss = Callable[[Ear, Batch, int], tuple[Tensor, dict[str, float]]]
+
+Loss = Callable[[Ear, Batch, int], Losses]
 Measure = Callable[[Ear], dict[str, float]]
 
 
-def letters_only(ear: Ear, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
+def letters_only(ear: Ear, batch: Batch, step: int) -> Losses:
     """Stage A's loss."""
-    loss = letter_loss(ear.letters(ear.hidden(batch)), batch)
-    return loss, {"letters": loss.item()}
+    return {"loss": letter_loss(ear.letters(ear.hidden(batch)), batch)}
 
 
 @torch.no_grad()
@@ -89,13 +91,6 @@ def pick(
     return ordered[first : first + plan.batch_utterances], rng
 
 
-def rate_share(step: int, plan: TrainingPlan) -> float:
-    """Share of the learning rate at a step: rises, stays, falls over `cooldown_steps`."""
-    rise = min(1.0, (step + 1) / plan.warmup_steps)
-    fall = min(1.0, (plan.steps - step) / max(1, plan.cooldown_steps))
-    return rise * max(plan.final_rate_share, fall)
-
-
 def train_ear(
     ear: Ear,
     utterances: Sequence[Utterance],
@@ -106,76 +101,38 @@ def train_ear(
 ) -> int:
     """Trains until `plan.steps`, continuing from `directory/state.pt` if it is there.
 
-    Every step's losses go to `directory/curve.jsonl`, measurements too.
+    Losses go to `directory/curve.jsonl`, measurements too.
 
     Returns:
         The number of steps done so far, by this call and earlier ones.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    # `proj` starts from nothing, as the heads do; the rest of the tower from whisper.
+    run = Run(directory, ear, _optimiser(ear, plan))
+    run.resume()
+
+    def losses(step: int) -> Losses:
+        chosen, rng = pick(utterances, plan, step)
+        batch = make_batch(chosen, ear.mel, rng)
+        with half_precision():
+            return loss_of(ear, batch, step)
+
+    for step in run.train(plan.schedule, losses):
+        if step % plan.measure_every_steps == 0:
+            run.log(**measure(ear))
+    return run.step
+
+
+def _optimiser(ear: Ear, plan: TrainingPlan) -> torch.optim.Optimizer:
     for name, parameter in ear.named_parameters():
         parameter.requires_grad_(not name.startswith(plan.frozen))
     tower = [p for name, p in ear.named_parameters() if _is_old(name)]
     heads = [p for name, p in ear.named_parameters() if not _is_old(name)]
-    optimiser = torch.optim.AdamW(
-        [{"params": tower, "base": plan.tower_rate}, {"params": heads, "base": plan.head_rate}],
-        betas=(0.9, 0.98), weight_decay=0.01, fused=True,
-    )  # fmt: skip
-    step = resume(directory, ear, optimiser)
-    saved_s = started_s = time.monotonic()
-    while step < plan.steps and time.time() < plan.stop_at_unix_s:
-        for group in optimiser.param_groups:
-            group["lr"] = group["base"] * rate_share(step, plan)
-        chosen, rng = pick(utterances, plan, step)
-        batch = make_batch(chosen, ear.mel, rng)
-        with half_precision():
-            loss, parts = loss_of(ear, batch, step)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(ear.parameters(), 1.0).item()
-        if math.isfinite(norm):
-            optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        step += 1
-        row: dict[str, float] = {
-            "step": step,
-            **parts,
-            "norm": norm,
-            "s": time.monotonic() - started_s,
-        }
-        if step % plan.measure_every_steps == 0:
-            row |= measure(ear)
-            _log.info("%s", row)
-        with (directory / "curve.jsonl").open("a") as file:
-            file.write(json.dumps({k: round(v, 4) for k, v in row.items()}) + "\n")
-        if time.monotonic() - saved_s > plan.save_every_s:
-            save(directory, ear, optimiser, step)
-            saved_s = time.monotonic()
-    save(directory, ear, optimiser, step)
-    return step
+    groups: list[dict[str, Any]] = [
+        {"params": tower, "lr_scale": plan.tower_rate / plan.head_rate},
+        {"params": heads},
+    ]
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
 
 
 def _is_old(name: str) -> bool:
+    """Whether it begins with whisper's weights; `proj` starts from nothing, as the heads do."""
     return name.startswith("tower.") and not name.startswith("tower.proj.")
-
-
-def save(directory: Path, ear: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
-    """Writes the state beside its place and renames it: a killed run never leaves half a file."""
-    partial = directory / "state.part"
-    torch.save(
-        {"ear": ear.state_dict(), "optimiser": optimiser.state_dict(), "step": step}, partial
-    )
-    partial.rename(directory / "state.pt")
-
-
-def resume(directory: Path, ear: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-    """Loads the state if there is one; returns the steps done."""
-    path = directory / "state.pt"
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    ear.load_state_dict(state["ear"])
-    rates = [group["base"] for group in optimiser.param_groups]
-    optimiser.load_state_dict(state["optimiser"])
-    for group, rate in zip(optimiser.param_groups, rates, strict=True):
-        group["base"] = rate
-    return int(state["step"])

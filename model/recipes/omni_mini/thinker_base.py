@@ -1,5 +1,7 @@
 """The Thinker before anything was trained: SmolLM2's decoder in omni-mini's shape."""
 
+from dataclasses import replace
+
 import torch
 from tokenizers import Tokenizer
 
@@ -18,9 +20,10 @@ def base_thinker() -> Thinker:
         CheckpointError: the package that holds it is not installed.
     """
     config = shape.config()
-    assert config.omnilive.thinker_source is not None
+    source = config.omnilive.thinker_source
+    assert source is not None
     thinker = Thinker(config.thinker)
-    tensors = thinker_decoder(config.omnilive.thinker_source, config.thinker.text, {})
+    tensors = thinker_decoder(replace(source, delta_layers=0), config.thinker.text, {})
     named = {name.removeprefix("thinker."): tensor for name, tensor in tensors.items()}
     left = thinker.load_state_dict(named, strict=False)
     assert not left.unexpected_keys

@@ -19,30 +19,32 @@ from model.weights import TensorFiles
 
 _log = logging.getLogger("omnilive.recipes.training")
 
+Losses = dict[str, Tensor]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Warm-up, plateau, and a linear decay to zero at the end.
+    """Warm-up, plateau, and a linear decay at the end.
 
     Attributes:
         peak: Learning rate of the plateau.
         steps: Whole length.
         warmup_steps: Linear rise.
-        decay_steps: Linear fall that ends at `steps`.
+        decay_steps: Linear fall to zero that ends at `steps`.
+        final_share: Share of the peak below which it does not fall.
     """
 
     peak: float
     steps: int
     warmup_steps: int = 100
     decay_steps: int = 0
+    final_share: float = 0.0
 
     def at(self, step: int) -> float:
         """Returns the learning rate of a step."""
         rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        fall = (
-            min(1.0, max(0.0, (self.steps - step) / self.decay_steps)) if self.decay_steps else 1.0
-        )
-        return self.peak * rise * fall
+        left = (self.steps - step) / self.decay_steps if self.decay_steps else 1.0
+        return self.peak * rise * min(1.0, max(self.final_share, left))
 
 
 def published(checkpoint: Path, prefix: str) -> dict[str, Tensor]:
@@ -72,20 +74,25 @@ class Run:
     save_every_s: float = 120.0
     report_steps: int = 20
     step: int = 0
-    _sums: dict[str, float] = field(default_factory=dict)
-    _count: int = 0
+    _found: dict[str, list[float]] = field(default_factory=dict)
     _saved_at_s: float = field(default_factory=time.monotonic)
     _reported_at_s: float = field(default_factory=time.monotonic)
 
     def resume(self) -> bool:
-        """Loads the last saved state; returns whether there was one."""
+        """Loads the last saved state; returns whether there was one.
+
+        The learning rates stay those of this run.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / "state.pt"
         if not path.exists():
             return False
         state = torch.load(path, weights_only=True)
         self.model.load_state_dict(state["model"])
+        scales = [group.get("lr_scale", 1.0) for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
+        for group, scale in zip(self.optimizer.param_groups, scales, strict=True):
+            group["lr_scale"] = scale
         self.step = state["step"]
         return True
 
@@ -111,12 +118,12 @@ class Run:
         self._saved_at_s = time.monotonic()
 
     def train(
-        self, schedule: Schedule, losses: Callable[[int], dict[str, Tensor]], *, clip: float = 1.0
+        self, schedule: Schedule, losses: Callable[[int], Losses], *, clip: float = 1.0
     ) -> Iterator[int]:
-        """Steps the optimiser until the schedule ends.
+        """Steps the optimiser until the schedule ends; a gradient that is not finite is left out.
 
         Args:
-            schedule: Learning rates.
+            schedule: Learning rates; a parameter group's `lr_scale` multiplies them.
             losses: Maps the step to named losses; the one called `loss` is minimised.
             clip: Largest gradient norm.
 
@@ -129,8 +136,9 @@ class Run:
                 group["lr"] = schedule.at(self.step) * group.get("lr_scale", 1.0)
             found = losses(self.step)
             torch.autograd.backward(found["loss"])
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
-            self.optimizer.step()
+            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+            if norm.isfinite():
+                self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
             self.step += 1
             self._note({name: float(value.detach()) for name, value in found.items()})
@@ -148,10 +156,10 @@ class Run:
 
     def _note(self, values: dict[str, float]) -> None:
         for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._count += 1
+            self._found.setdefault(name, []).append(value)
         if self.step % self.report_steps == 0:
             now_s = time.monotonic()
-            means = {name: total / self._count for name, total in self._sums.items()}
-            self.log(**means, seconds_a_step=(now_s - self._reported_at_s) / self._count)
-            self._sums, self._count, self._reported_at_s = {}, 0, now_s
+            means = {name: sum(found) / len(found) for name, found in self._found.items()}
+            spent_s = now_s - self._reported_at_s
+            self.log(**means, seconds_a_step=spent_s / len(self._found["loss"]))
+            self._found, self._reported_at_s = {}, now_s
