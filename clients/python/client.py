@@ -98,26 +98,33 @@ async def open_conversation(
         ConnectionFailed: No server there, or not a Realtime server.
         ServerSaidError: The server refuses the conversation.
     """
+    address = endpoint(url, model)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        async with connect(
-            endpoint(url, model), additional_headers=headers, max_size=MAX_EVENT_BYTES
-        ) as connection:
-            client = RealtimeClient(connection)
-            await client.expect("session.created")
-            yield client
-    except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
+        connection = await connect(address, additional_headers=headers, max_size=MAX_EVENT_BYTES)
+    # A host can be such that it cannot even be asked for: that is a ValueError.
+    except (OSError, InvalidHandshake, InvalidURI, TimeoutError, ValueError) as error:
         raise ConnectionFailed(f"{url}: no Realtime server there: {error}") from None
+    try:
+        client = RealtimeClient(connection)
+        await client.expect("session.created")
+        yield client
+    finally:
+        await connection.close()
 
 
 def endpoint(url: str, model: str | None) -> str:
     """Returns the WebSocket address with the model in its query.
 
     Raises:
-        ConnectionFailed: The address has no scheme that leads to a WebSocket.
+        ConnectionFailed: The address has no scheme, host or port that leads to a WebSocket.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES or not parts.netloc:
+    try:
+        parts = urlsplit(url)
+        leads_somewhere = parts.scheme in _SCHEMES and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that hold no address, a port that is none
+        leads_somewhere = False
+    if not leads_somewhere:
         raise ConnectionFailed(f"{url}: expected an address like {DEFAULT_URL}")
     query = "&".join(filter(None, [parts.query, urlencode({"model": model}) if model else ""]))
     return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path, query, ""))

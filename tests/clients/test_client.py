@@ -37,10 +37,31 @@ def test_addresses(url, model, address):
     assert endpoint(url, model) == address
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://h/x", "", "ws://"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8000",
+        "ftp://h/x",
+        "",
+        "ws://",
+        "http://:8000/",
+        "http://h:99999/v1/realtime",
+        "http://h:abc/v1/realtime",
+        "http://[::1/",
+        "http://[h]/",
+    ],
+)
 def test_an_address_that_leads_nowhere_is_named(url):
-    with pytest.raises(ConnectionFailed, match="expected an address like ws://"):
+    with pytest.raises(ConnectionFailed, match="expected an address like ws://") as failure:
         endpoint(url, None)
+    assert str(failure.value).startswith(f"{url}: ")
+
+
+@pytest.mark.parametrize("host", [".example", "a" * 70 + ".example", "h\0"])
+async def test_a_host_that_no_name_server_can_be_asked_for_is_named(host):
+    with pytest.raises(ConnectionFailed, match="no Realtime server there"):
+        async with open_conversation(f"http://{host}:8000/v1/realtime"):
+            pass
 
 
 async def test_model_and_key_are_sent_and_other_events_passed_over():

@@ -226,9 +226,10 @@ def check_loopback(url: str) -> None:
     Raises:
         OptionError: The address is not one of this machine's loopback.
     """
-    host = urlsplit(url).hostname or ""
     try:
-        is_own = host == "localhost" or ip_address(host).is_loopback
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        is_own = parts.port != 0 and (host == "localhost" or ip_address(host).is_loopback)
     except ValueError:
         is_own = False
     if not is_own:

@@ -24,6 +24,8 @@ def test_load_stays_on_this_machine(url):
         ({"url": "ws://192.0.2.1/v1/realtime"}, "--url ws://192.0.2.1"),
         ({"url": "ws://example.org/v1/realtime"}, "--url ws://example.org"),
         ({"url": "nonsense"}, "--url nonsense"),
+        ({"url": "ws://127.0.0.1:99999/v1/realtime"}, "--url ws://127.0.0.1:99999"),
+        ({"url": "ws://[::1/"}, "--url ws://"),
         ({"url": "ws://localhost", "is_scripted": True}, "--scripted-engine"),
         ({"slow": 0.5, "transport": "webrtc"}, "--slow 0.5"),
         ({"slow": 0.5, "vanishing": 0.5}, "leave no caller"),
