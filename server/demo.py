@@ -14,8 +14,8 @@ import typer
 from clients.python.client import open_conversation
 from clients.python.errors import ClientError
 from clients.python.report import TurnReport
-from clients.python.sources import Recording, read_recording, write_wav
-from clients.python.talk import ask, show
+from clients.python.sources import Recording, check_writable, read_recording
+from clients.python.talk import ask, hand_over
 from server.errors import ServerError
 from server.options import takes_settings
 from server.running import running_server
@@ -38,12 +38,12 @@ def demo(
     settings = settings.model_copy(update={"port": 0, "log_level": "warning"})
     start_logging(settings)
     try:
+        check_writable(out)
         report = asyncio.run(_demo(settings, read_recording(question)))
-        write_wav(out, report.samples, report.sample_rate_hz)
+        hand_over(report, out, as_json=as_json)
     except (ClientError, ServerError, StreamingError) as error:
         typer.echo(f"omnilive demo: {error}", err=True)
         raise typer.Exit(1) from None
-    show(report, out, as_json=as_json)
 
 
 async def _demo(settings: Settings, question: Recording) -> TurnReport:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,23 @@ def recording(wave: npt.NDArray[np.float32]) -> Recording:
         samples=np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16),
         speech_end_samples=int(loud[-1]) + 1 if len(loud) else len(wave),
     )
+
+
+def check_writable(path: Path) -> None:
+    """Makes sure, as far as one can without writing, that a file can be written.
+
+    Raises:
+        SourceError: It cannot; says why.
+    """
+    if not path.parent.is_dir():
+        reason = f"{path.parent} is no folder"
+    elif path.is_dir():
+        reason = "it is a folder"
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        reason = "no permission"
+    else:
+        return
+    raise SourceError(f"{path}: cannot be written: {reason}")
 
 
 def write_wav(path: Path, samples: Samples, rate_hz: int) -> None:

@@ -16,7 +16,7 @@ from clients.python.client import DEFAULT_URL, RealtimeClient, open_conversation
 from clients.python.errors import ClientError, SourceError
 from clients.python.microphone import converse, sound_devices
 from clients.python.report import TurnReport
-from clients.python.sources import Recording, read_recording, write_wav
+from clients.python.sources import Recording, check_writable, read_recording, write_wav
 from clients.python.turn import ask_aloud, ask_typed
 
 
@@ -37,19 +37,34 @@ def talk(
 ) -> None:
     """Ask one question and hear the answer, with what it took; or talk by microphone."""
     try:
+        if out is not None:
+            check_writable(out)
         report = asyncio.run(_talk(question, text, url, model, key, push_to_talk))
-        if out is not None and report is not None:
-            write_wav(out, report.samples, report.sample_rate_hz)
+        if report is not None:
+            hand_over(report, out, as_json=as_json)
     except ClientError as error:
         typer.echo(f"omnilive talk: {error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    if report is not None:
-        show(report, out, as_json=as_json)
 
 
-def show(report: TurnReport, out: Path | None, *, as_json: bool) -> None:
+def hand_over(report: TurnReport, out: Path | None, *, as_json: bool) -> None:
+    """Writes the answer's sound, if it is wanted, and prints the report whether that goes or not.
+
+    Raises:
+        SourceError: The sound cannot be written.
+    """
+    written = None
+    try:
+        if out is not None:
+            write_wav(out, report.samples, report.sample_rate_hz)
+            written = out
+    finally:
+        _show(report, written, as_json=as_json)
+
+
+def _show(report: TurnReport, out: Path | None, *, as_json: bool) -> None:
     """Prints a report: for people, or as one JSON object."""
     if as_json:
         typer.echo(json.dumps({**report.figures(), "out": out and str(out)}, ensure_ascii=False))

@@ -1,6 +1,7 @@
 """Sound files become 24 kHz mono at the pace of speech; what is no sound file is named."""
 
 import asyncio
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from clients.python.errors import SourceError
 from clients.python.sources import (
     FRAME_MS,
     SAMPLE_RATE_HZ,
+    check_writable,
     paced,
     read_recording,
     recording,
@@ -63,6 +65,26 @@ def test_bad_files_are_named(tmp_path):
 def test_a_wav_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(SourceError, match=r"none/out\.wav: cannot be written"):
         write_wav(tmp_path / "none" / "out.wav", np.zeros(4, np.int16), SAMPLE_RATE_HZ)
+
+
+def test_what_stands_in_the_way_of_a_file_is_known_before_it_is_written(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    for path in (tmp_path / "none" / "out.wav", file / "out.wav", tmp_path):
+        with pytest.raises(SourceError, match=re.escape(f"{path}: cannot be written")):
+            check_writable(path)
+    check_writable(tmp_path / "new.wav")
+    check_writable(file)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_or_file_of_somebody_else_cannot_be_written(tmp_path, monkeypatch):
+    old = tmp_path / "old.wav"
+    old.write_text("")
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # who runs this may be root
+    for path in (tmp_path / "new.wav", old):
+        with pytest.raises(SourceError, match="no permission"):
+            check_writable(path)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
