@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Annotated
 
 import typer
@@ -24,9 +25,11 @@ from server.settings import Settings
 from streaming.errors import StreamingError
 
 QUESTION = Path(__file__).parent / "assets" / "question.wav"
+# Ports of its own, so that a server that runs already is left alone, and a key of its own.
+OWN = {"port": 0, "metrics_port": None, "log_level": "warning", "api_keys": None}
 
 
-@takes_settings
+@takes_settings(without=OWN)
 def demo(
     settings: Settings,
     question: Annotated[Path, typer.Option(help="sound file with the question")] = QUESTION,
@@ -34,20 +37,20 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="end with one JSON object")] = False,
 ) -> None:
     """Start a server, ask it a recorded question at the pace of speech, and end."""
-    # A port of its own, so that a server that runs already is left alone.
-    settings = settings.model_copy(update={"port": 0, "log_level": "warning"})
+    key = token_urlsafe()
+    settings = settings.model_copy(update=OWN | {"api_keys": key})
     start_logging(settings)
     try:
         check_writable(out)
-        report = asyncio.run(_demo(settings, read_recording(question)))
+        report = asyncio.run(_demo(settings, key, read_recording(question)))
         hand_over(report, out, as_json=as_json)
     except (ClientError, ServerError, StreamingError) as error:
         typer.echo(f"omnilive demo: {error}", err=True)
         raise typer.Exit(1) from None
 
 
-async def _demo(settings: Settings, question: Recording) -> TurnReport:
+async def _demo(settings: Settings, key: str, question: Recording) -> TurnReport:
     async with running_server(settings, ProgressLines()) as running:
         typer.echo(f"asking {running.ready.model_id} a question of {question.duration_s:.1f} s")
-        async with open_conversation(running.url) as client:
+        async with open_conversation(running.url, key=key) as client:
             return await ask(client, question)

@@ -21,7 +21,7 @@ from streaming.engine.start_lines import StartLines
 from streaming.errors import StreamingError
 
 
-@takes_settings
+@takes_settings()
 def serve(settings: Settings) -> None:
     """Run the server."""
     start_logging(settings)

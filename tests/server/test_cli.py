@@ -37,6 +37,14 @@ def test_help_lists_every_setting_with_its_flag_and_variable():
         assert f"env: {ENV_PREFIX}{name.upper()};" in told
 
 
+def test_the_demo_has_no_flag_for_what_it_decides_itself():
+    told = omnilive("demo", "--help").stdout
+    for name in ("port", "metrics_port", "log_level", "api_keys"):
+        assert f"{flag_of(name)} " not in told
+        assert omnilive("demo", flag_of(name), "1").exit_code == 2
+    assert "--max-conversations " in told
+
+
 def test_every_word_is_in_the_help():
     told = omnilive("--help").stdout
     for word in ("serve", "talk", "demo", "train", "eval", "bench"):
@@ -66,6 +74,8 @@ def test_a_bad_setting_ends_the_program_with_its_name(arguments, environment, co
         ([str(QUESTION), "--text", "both"], "not both"),
         ([str(QUESTION), "--url", "ws://127.0.0.1:9/v1/realtime"], "no Realtime server there"),
         ([str(QUESTION), "--url", "localhost"], "expected an address like"),
+        ([str(QUESTION), "--url", "http://127.0.0.1:99999/v1/realtime"], "expected an address"),
+        ([str(QUESTION), "--out", "none/answer.wav"], "none/answer.wav: cannot be written"),
     ],
 )
 def test_talk_says_what_is_wrong(arguments, complaint):
@@ -90,10 +100,23 @@ def test_talk_asks_a_real_server(tiny_server, tmp_path, way):
     assert len(samples) / rate_hz == pytest.approx(told["speech_s"], abs=1e-3)
 
 
-def test_the_demo_does_it_all_and_ends(talkative_checkpoint, tmp_path):
+def test_the_demo_knows_where_its_answer_can_be_written_before_it_begins():
+    ended = omnilive("demo", "--model", "none", "--out", "none/answer.wav")
+    assert ended.exit_code == 1
+    assert "none/answer.wav: cannot be written" in ended.stderr
+    assert not ended.stdout
+
+
+def test_the_demo_does_it_all_and_ends_whatever_the_server_beside_it_is_told(
+    talkative_checkpoint, tiny_server, tmp_path
+):
     out = tmp_path / "answer.wav"
+    port = tiny_server.url.split(":")[2].split("/")[0]
     ended = omnilive(
-        "demo", "--model", str(talkative_checkpoint), *FLAGS, "--out", str(out), "--json"
+        *("demo", "--model", str(talkative_checkpoint), *FLAGS, "--out", str(out), "--json"),
+        OMNILIVE_API_KEYS="kkkkkkkkkkkk",
+        OMNILIVE_PORT=port,
+        OMNILIVE_METRICS_PORT=port,
     )
     assert ended.exit_code == 0, ended.stderr
     told = json.loads(ended.stdout.splitlines()[-1])
