@@ -1,8 +1,8 @@
 """The one loop: take what came in, pick the most urgent batch, run it.
 
-Knows the stages, and what a failure means for whom. Does not know sockets (`worker.py`), when work
-is due (`agenda.py`) nor what a stage computes. A batch that fails is run again one by one, so that
-a conversation's error stays its own.
+Knows the stages. Does not know sockets (`worker.py`), when work is due (`agenda.py`), what a
+failure means for whom (`border.py`) nor what a stage computes. A batch that fails is run again one
+by one, so that a conversation's error stays its own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from model.audio_encoder import audio_tokens
 from model.mel import HOP_SAMPLES, SAMPLE_RATE_HZ
 from model.omni import OmniModel
 from streaming.engine.agenda import Agenda
+from streaming.engine.border import Border
 from streaming.engine.clock import Clock, monotonic_s
 from streaming.engine.commands import Commands
 from streaming.engine.conversation import MAX_ASIDES, Conversation
@@ -25,15 +26,9 @@ from streaming.engine.decoding import Decoding
 from streaming.engine.footprint import check_fits, free_bytes
 from streaming.engine.ground import Ground
 from streaming.engine.hearing import Listener
-from streaming.engine.memory import Finish, Memory
-from streaming.engine.messages.commands import CloseConversation, Command
-from streaming.engine.messages.events import (
-    EngineFault,
-    EngineReady,
-    Event,
-    ResponseError,
-    TranscriptFailed,
-)
+from streaming.engine.memory import Finish, Mark, Memory
+from streaming.engine.messages.commands import Command
+from streaming.engine.messages.events import EngineReady, Event
 from streaming.engine.messages.load import EngineLoad
 from streaming.engine.meter import Meter
 from streaming.engine.reading import Reader
@@ -49,8 +44,6 @@ from streaming.engine.sounds import sounds_of
 from streaming.engine.speaking import Speaker
 from streaming.engine.template import Template
 from streaming.engine.transcribing import Transcriber
-from streaming.errors import ConversationError
-from streaming.logs import of_conversation
 
 logger = logging.getLogger("omnilive.engine")
 
@@ -102,6 +95,7 @@ class Engine:
         self._transcriber = Transcriber(ground, self._reader)
         self._stages = self._by_stage()
         self._commands = self._new_commands(ground)
+        self._border = self._new_border(ground)
         self._agenda = self._new_agenda()
 
     def _by_stage(self) -> dict[Stage, Callable[[Sequence[Conversation]], list[Finish]]]:
@@ -122,6 +116,15 @@ class Engine:
             listener=self._listener,
             replies=self._replies,
             scheduler=self._scheduler,
+        )
+
+    def _new_border(self, ground: Ground) -> Border:
+        return Border(
+            self._conversations,
+            ground,
+            commands=self._commands,
+            replies=self._replies,
+            transcriber=self._transcriber,
         )
 
     def _new_agenda(self) -> Agenda:
@@ -159,7 +162,7 @@ class Engine:
     def step(self) -> bool:
         """Takes what came in and runs one batch; tells whether there was one to run."""
         while self.inbox:
-            self._take(self.inbox.popleft())
+            self._border.apply(self.inbox.popleft())
         works = list(self._agenda.works())
         self._meter.saw(works)
         batch = self._scheduler.pick(works, self._clock())
@@ -172,11 +175,6 @@ class Engine:
         self._run(batch)
         return True
 
-    def _take(self, command: Command) -> None:
-        if isinstance(command, CloseConversation):
-            self._transcriber.forget(command.conversation_id)
-        self._commands.apply(command)
-
     def _run(self, batch: Batch) -> None:
         conversations = [self._conversations[name] for name in batch.conversation_ids]
         began_s = self._clock()
@@ -186,22 +184,31 @@ class Engine:
         except Exception as error:
             self._memory.rewind(marks)
             if len(conversations) == 1:
-                self._fail(conversations[0], batch.stage, error)
+                self._border.fail(conversations[0], batch.stage, error)
                 return
             logger.warning("%s failed in a batch; one by one", batch.stage.name, exc_info=error)
             for name in batch.conversation_ids:
                 self._run(Batch(stage=batch.stage, conversation_ids=(name,)))
             return
         if batch.stage is Stage.PREFILL:
-            self._meter.prefilled(sum(self._memory.length(s) - tokens for s, tokens, _ in marks))
-        for conversation, finish in zip(conversations, finishes, strict=True):
-            try:
-                finish()
-            except Exception as error:
-                self._fail(conversation, batch.stage, error)
-            else:
-                self._after(conversation, batch.stage, self._clock() - began_s)
+            held = sum(mark.thinker_tokens for mark in marks)
+            self._meter.prefilled(sum(self._memory.length(c.slot) for c in conversations) - held)
+        for conversation, finish, mark in zip(conversations, finishes, marks, strict=True):
+            ran = partial(self._finish, conversation, batch.stage, finish, mark, began_s)
+            self._border.guard(conversation, ran)
         self._meter.ran(batch.stage, len(conversations), self._clock() - began_s)
+
+    def _finish(
+        self, conversation: Conversation, stage: Stage, finish: Finish, mark: Mark, began_s: float
+    ) -> None:
+        """Takes over what a pass has found for one conversation."""
+        try:
+            finish()
+        except Exception as error:
+            self._memory.rewind([mark])
+            self._border.fail(conversation, stage, error)
+        else:
+            self._after(conversation, stage, self._clock() - began_s)
 
     def _after(self, conversation: Conversation, stage: Stage, busy_s: float) -> None:
         """Notes what a step was for the reply under way, and ends it when all of it was made."""
@@ -225,38 +232,6 @@ class Engine:
         answer = self._transcriber.step(conversation)
         if answer is not None:
             self.outbox.append(answer)
-
-    def _fail(self, conversation: Conversation, stage: Stage, error: Exception) -> None:
-        """Tells a conversation, and no other, what failed in it."""
-        name = conversation.conversation_id
-        if isinstance(error, ConversationError):
-            code = error.code
-        else:
-            code = "internal_error"
-            with of_conversation(name):
-                logger.error("%s failed", stage.name, exc_info=error)
-            # Nobody knows what was half done: all of it is prefilled again when it is needed.
-            self._memory.reset(conversation.slot)
-            conversation.last_hidden = None
-        if stage in (Stage.ENCODE, Stage.SEE):
-            self._commands.drop_heard(conversation, code, str(error))
-        elif stage is Stage.TRANSCRIBE:
-            self._transcriber.forget(name)
-            asked = conversation.transcribe.pop(0)
-            self.outbox.append(
-                TranscriptFailed(
-                    conversation_id=name, item_id=asked.item_id, code=code, message=str(error)
-                )
-            )
-        elif conversation.reply is not None:
-            failure = ResponseError(code=code, message=str(error))
-            self._replies.end(conversation, "failed", error=failure)
-            self._commands.reply_ended(conversation)
-        else:
-            self._take(CloseConversation(conversation_id=name))
-            self.outbox.append(
-                EngineFault(conversation_id=name, code=code, message=str(error), fatal=True)
-            )
 
 
 def _memory(model: OmniModel, settings: EngineSettings, max_codes: int) -> Memory:

@@ -8,6 +8,7 @@ ahead of its positions, and not why.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,6 +21,20 @@ from streaming.errors import RefusedError
 # A pass over a batch changes caches and nothing else, so that it can be run again; what it found is
 # taken over by one of these for each conversation.
 Finish = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Where a slot stood before a pass.
+
+    `untold` is the list itself, which grows and is cut in place: its first `untold_tokens`.
+    """
+
+    slot: int
+    thinker_tokens: int
+    talker_tokens: int
+    untold: list[Tensor]
+    untold_tokens: int
 
 
 class Memory:
@@ -127,15 +142,27 @@ class Memory:
         self._untold[slot] = []
         assert self.talker.lengths[slot] == self.length(slot), "the Talker is out of step"
 
-    def mark(self, slots: Sequence[int]) -> list[tuple[int, int, int]]:
+    def mark(self, slots: Sequence[int]) -> list[Mark]:
         """Returns where these slots stand, for `rewind`."""
-        return [(slot, self.length(slot), self.talker.lengths[slot]) for slot in slots]
+        return [
+            Mark(
+                slot=slot,
+                thinker_tokens=self.length(slot),
+                talker_tokens=self.talker.lengths[slot],
+                untold=self._untold[slot],
+                untold_tokens=len(self._untold[slot]),
+            )
+            for slot in slots
+        ]
 
-    def rewind(self, marks: Sequence[tuple[int, int, int]]) -> None:
-        """Takes back what a pass that failed appended."""
-        for slot, thinker_tokens, talker_tokens in marks:
-            self.thinker.truncate(slot, thinker_tokens)
-            self.talker.truncate(slot, talker_tokens)
+    def rewind(self, marks: Sequence[Mark]) -> None:
+        """Takes back what a pass that failed, or its finish, appended; what it cut stays cut."""
+        for mark in marks:
+            slot = mark.slot
+            self.thinker.truncate(slot, min(self.length(slot), mark.thinker_tokens))
+            self.talker.truncate(slot, min(self.talker.lengths[slot], mark.talker_tokens))
+            self._untold[slot] = mark.untold
+            del self._untold[slot][mark.untold_tokens :]
 
 
 def _figures(

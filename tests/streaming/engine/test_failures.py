@@ -300,3 +300,93 @@ def test_nor_does_speech_into_a_reply_take_the_room_of_the_system_message(
     assert driver.done("r").error is None
     assert faults(driver) == [("c", "capacity", "q2")]
     assert_system_is_back(driver, model)
+
+
+BROKEN = RuntimeError("a broken promise")
+
+
+def breaks(*_: object, **__: object) -> None:
+    raise BROKEN
+
+
+def assert_only_c_is_lost(driver: Driver, model: OmniModel) -> None:
+    (fault,) = driver.of(EngineFault)
+    assert (fault.conversation_id, fault.code, fault.fatal) == ("c", "internal_error", True)
+    assert "c" not in driver.engine._conversations
+    offline = Offline(model)
+    expected = offline.say([*offline.system(), *offline.typed(QUESTION)], "r-other")
+    assert driver.said("r-other")[0] == expected.text
+    # Its slot is free again.
+    driver.settle(TALK.open(), TALK.typed("q", QUESTION), TALK.respond("again", modality="text"))
+    assert driver.done("again").error is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [TALK.typed("x", "?"), TALK.start("x"), TALK.respond("r2"), TALK.cancel("r"), TALK.delete("q")],
+    ids=lambda command: type(command).__name__,
+)
+def test_a_command_that_breaks_costs_its_conversation_alone(
+    model: OmniModel, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    driver = opened(model, TALK, OTHER)
+    for talk in (TALK, OTHER):
+        driver.settle(talk.typed("q", QUESTION))
+    with monkeypatch.context() as patch:
+        patch.setattr(driver.engine._commands, "_change", breaks)
+        driver.say(command)
+        driver.step()
+    assert [r.response_id for r in driver.of(ResponseDone)] == ["r2"] * (
+        command == TALK.respond("r2")
+    )
+    driver.settle(OTHER.respond("r-other"))
+    assert_only_c_is_lost(driver, model)
+
+
+@pytest.mark.parametrize("method", ["end", "tell_calls", "_usage", "_keep", "_restore_system"])
+def test_a_reply_that_cannot_be_ended_is_ended_and_costs_its_conversation_alone(
+    model: OmniModel, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    driver = opened(model, TALK, OTHER)
+    for talk in (TALK, OTHER):
+        driver.say(talk.typed("q", QUESTION), talk.respond(f"r-{talk.name}"))
+    replies = driver.engine._replies
+    real = getattr(replies, method)
+
+    def breaks_for_one(conversation, *rest, **named):
+        if conversation.conversation_id == "c":
+            raise BROKEN
+        return real(conversation, *rest, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replies, method, breaks_for_one)
+        driver.settle()
+    done = driver.done("r-c")
+    assert (done.status, done.error.code) == ("failed", "internal_error")
+    assert_only_c_is_lost(driver, model)
+
+
+def test_a_conversation_that_cannot_be_opened_is_told(
+    model: OmniModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = opened(model, OTHER)
+    driver.settle(OTHER.typed("q", QUESTION))
+    with monkeypatch.context() as patch:
+        patch.setattr(driver.engine._commands._door, "_new", breaks)
+        driver.settle(TALK.open())
+    driver.settle(OTHER.respond("r-other"))
+    assert_only_c_is_lost(driver, model)
+
+
+def test_a_held_back_edit_that_breaks_costs_its_conversation_alone(
+    model: OmniModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = opened(model, TALK, OTHER)
+    for talk in (TALK, OTHER):
+        driver.say(talk.typed("q", QUESTION), talk.respond(f"r-{talk.name}"))
+    driver.say(TALK.delete("q"))
+    with monkeypatch.context() as patch:
+        patch.setattr(driver.engine._commands, "_delete", breaks)
+        driver.settle()
+    assert driver.done("r-c").error is None
+    assert_only_c_is_lost(driver, model)
