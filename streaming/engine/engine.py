@@ -28,7 +28,7 @@ from streaming.engine.ground import Ground
 from streaming.engine.hearing import Listener
 from streaming.engine.memory import Finish, Mark, Memory
 from streaming.engine.messages.commands import Command
-from streaming.engine.messages.events import EngineReady, Event
+from streaming.engine.messages.events import EngineReady, Event, ResponseStatus
 from streaming.engine.messages.load import EngineLoad
 from streaming.engine.meter import Meter
 from streaming.engine.reading import Reader
@@ -219,10 +219,9 @@ class Engine:
         self._replies.tell_calls(conversation)
         if not reply.ended:
             return
-        if reply.was_cut_short:
-            self._replies.end(conversation, "incomplete", reason="max_output_tokens")
-        else:
-            self._replies.end(conversation, "completed")
+        limit = reply.ended_by
+        status: ResponseStatus = "completed" if limit is None else "incomplete"
+        self._replies.end(conversation, status, reason=limit)
         self._commands.reply_ended(conversation)
 
     def _transcribe(self, conversations: Sequence[Conversation]) -> list[Finish]:

@@ -154,18 +154,19 @@ class Reader:
         hidden: Tensor,
         logits: Tensor,
     ) -> None:
+        room = conversation.timeline.room
         if vector is not None:
             # The cache holds the token already: here the timeline and the Talker learn of it.
+            room.reserved_tokens -= 1
             conversation.timeline.extend(reply.item, [Piece((reply.tokens[-1],))])
             self._memory.tell_later(conversation.slot, vector)
             reply.push(vector)
             conversation.last_hidden = (self._memory.length(conversation.slot), hidden)
-        if not reply.begun:
-            # Only now is the whole question there: what was not yet encoded when the reply was
-            # asked for has taken its room as well.
-            reply.max_tokens = min(reply.max_tokens, conversation.timeline.room.free)
-            reply.cut_short = reply.max_tokens < 1
-            reply.begun = True
+        reply.begun = True
+        if room.free < 1 and not reply.cut_short:
+            # What was not yet encoded when the reply was asked for, or was said into it, has taken
+            # its room.
+            reply.limit, reply.cut_short = "context_full", True
         if reply.cut_short:
             self._end(conversation, reply)
             return
@@ -174,6 +175,7 @@ class Reader:
             self._end(conversation, reply)
             return
         reply.tokens.append(token)
+        room.reserved_tokens += 1
         self._say(conversation, reply, reply.text.push(token))
         # The last token that is allowed still goes through the Thinker: the Talker is to say it.
         reply.cut_short = len(reply.tokens) >= reply.max_tokens

@@ -81,6 +81,7 @@ class Replies:
             raise RefusedError(f"no voice {voice!r}; voices: {', '.join(self._model.speakers)}")
         tools, own_system = self._tools(conversation, asked)
         item, room = self._open_answer(conversation, asked, tools, own_system)
+        wanted = asked.max_output_tokens or self._memory.capacity_tokens
         seed = self._seed ^ zlib.crc32(asked.response_id.encode())
         conversation.reply = Reply(
             response_id=asked.response_id,
@@ -88,7 +89,8 @@ class Replies:
             speech=begin_speech(self._model, voice, seed=seed, max_codes=self._max_codes)
             if "audio" in asked.modalities
             else None,
-            max_tokens=min(room, asked.max_output_tokens or room),
+            max_tokens=min(room, wanted),
+            limit="context_full" if room < wanted else "max_output_tokens",
             marks=Marks(asked_s=self._clock()),
             text=self._template.words(calls=bool(tools)),
             sampler=self._sampler(conversation, asked, seed),

@@ -7,7 +7,7 @@ spoken reply is in `speaking.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from streaming.engine.item import Item
 from streaming.engine.messages.events import StageTimings
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from streaming.engine.forced import ForcedSampler
     from streaming.engine.speaking import Speech
     from streaming.engine.words import Words
+
+
+Limit = Literal["max_output_tokens", "context_full"]
 
 
 @dataclass(slots=True)
@@ -63,7 +66,8 @@ class Reply:
 
     `tokens` are those drawn so far, without the one that ends the turn; the last of them has not
     been through the Thinker yet. `cached_tokens` of its prompt were in the cache when it was asked
-    for. `held` are vectors of tokens that may begin a function call.
+    for. `limit` is what ends its text, if it does not end itself. `held` are vectors of tokens that
+    may begin a function call.
     """
 
     response_id: str
@@ -74,6 +78,7 @@ class Reply:
     text: Words
     sampler: ForcedSampler
     cached_tokens: int
+    limit: Limit = "max_output_tokens"
     own_system: bool = False
     tokens: list[int] = field(default_factory=list)
     begun: bool = False
@@ -121,9 +126,11 @@ class Reply:
         return self.thinker_ended and (self.speech is None or self.speech.ended)
 
     @property
-    def was_cut_short(self) -> bool:
-        """Tells whether a limit ended it, in text or in speech."""
-        return self.cut_short or (self.speech is not None and self.speech.cut_short)
+    def ended_by(self) -> Limit | None:
+        """Which limit ended it, in text or in speech; None where it came to its own end."""
+        if self.cut_short:
+            return self.limit
+        return "max_output_tokens" if self.speech is not None and self.speech.cut_short else None
 
     @property
     def was_sent(self) -> bool:

@@ -139,7 +139,11 @@ class ResponseError:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResponseDone(OfResponse):
-    """The end of a reply. `reason`: "max_output_tokens", "context_full", "client_cancelled"."""
+    """The end of a reply.
+
+    `reason` of an incomplete one: "max_output_tokens", of text or of speech, or "context_full"; of
+    a cancelled one: "client_cancelled".
+    """
 
     status: ResponseStatus
     reason: str | None = None

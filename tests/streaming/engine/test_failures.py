@@ -17,8 +17,10 @@ from streaming.engine.messages.events import (
     InstructionsUpdated,
     ResponseDone,
     TextDelta,
+    TranscriptFailed,
 )
 from streaming.engine.scheduler import Stage
+from streaming.errors import RefusedError
 from tests.streaming.engine.driver import (
     SETTINGS,
     Driver,
@@ -172,7 +174,7 @@ def test_a_reply_ends_where_the_context_does(model: OmniModel) -> None:
     driver = opened(model, context_tokens=40)
     driver.settle(TALK.respond("r", tokens=None, modality="text"))
     done = driver.done("r")
-    assert (done.status, done.reason) == ("incomplete", "max_output_tokens")
+    assert (done.status, done.reason) == ("incomplete", "context_full")
     assert done.usage.input_tokens + done.usage.output_text_tokens <= 40
     driver.settle(TALK.respond("r2", modality="text"))
     assert driver.done("r2").status == "failed"
@@ -390,3 +392,79 @@ def test_a_held_back_edit_that_breaks_costs_its_conversation_alone(
         driver.settle()
     assert driver.done("r-c").error is None
     assert_only_c_is_lost(driver, model)
+
+
+def speaks(driver: Driver) -> bool:
+    """Tells whether the Talker's cache has codes of the reply, and the Thinker still writes."""
+    reply = driver.engine._conversations["c"].reply
+    return reply is not None and reply.speech.heard.codes > 1 and not reply.thinker_ended
+
+
+@pytest.mark.parametrize("stage", [Stage.ENCODE, Stage.TRANSCRIBE], ids=lambda stage: stage.name)
+def test_what_writes_no_cache_breaks_without_harm_to_the_reply(
+    model: OmniModel, stage: Stage
+) -> None:
+    driver, offline = Driver(Engine(model, SETTINGS, clock=lambda: 0.0)), Offline(model)
+    pcm = speech(0.7)
+    driver.settle(TALK.open(), *TALK.spoken("q", pcm))
+    driver.engine._stages[stage] = breaks
+    driver.say(TALK.respond("r", tokens=12))
+    driver.until(lambda: speaks(driver))
+    if stage is Stage.ENCODE:
+        driver.settle(TALK.start("q2"), TALK.audio("q2", speech(1.0)), TALK.pause("q2"))
+        assert faults(driver) == [("c", "internal_error", "q2")]
+    else:
+        driver.engine._agenda._transcriber.costs_nothing = True  # the most urgent of all
+        driver.settle(TALK.transcribe("q"))
+        assert [f.code for f in driver.of(TranscriptFailed)] == ["internal_error"]
+    assert driver.done("r").error is None
+    expected = offline.say([*offline.system(), *offline.spoken(pcm)], "r", tokens=12)
+    assert driver.said("r")[0] == expected.text
+    assert_same_sound(driver.said("r")[1], expected.pcm)
+
+
+def test_a_finish_that_is_refused_is_taken_back(
+    model: OmniModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, offline = opened(model), Offline(model)
+    driver.say(TALK.typed("q", QUESTION), TALK.respond("r", tokens=12))
+    driver.until(lambda: speaks(driver))
+
+    def refuses(*_: object, **__: object) -> None:
+        raise RefusedError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(driver.engine._conversations["c"].timeline, "extend", refuses)
+        driver.until(lambda: driver.of(ResponseDone))
+    assert (driver.done("r").status, driver.done("r").error.code) == ("failed", "capacity")
+    driver.settle()
+    told = driver.engine._conversations["c"].given["r-item"].tokens
+    whole = [*offline.system(), *offline.typed(QUESTION), *offline.answer(told)]
+    driver.settle(TALK.typed("q2", "And?"), TALK.respond("r2", modality="text"))
+    second = driver.engine._conversations["c"].given["r2-item"].tokens
+    whole += [*offline.typed("And?"), *offline.answer(second)]
+    assert_remembers(driver, offline, whole)
+    assert driver.said("r2")[0] == model.tokenizer.decode(second)
+
+
+def test_speech_into_a_reply_may_take_the_rest_of_the_context(model: OmniModel) -> None:
+    settings = dataclasses.replace(SETTINGS, context_tokens=128)
+    driver, offline = Driver(Engine(model, settings, clock=lambda: 0.0)), Offline(model)
+    driver.settle(TALK.open(), TALK.typed("q", QUESTION))
+    driver.say(TALK.respond("r", tokens=None))
+    driver.until(lambda: speaks(driver))
+    # A pause is more urgent than the reply's next token.
+    driver.say(TALK.start("q2"), TALK.audio("q2", speech(1.0)), TALK.pause("q2"))
+    driver.settle()
+    done = driver.done("r")
+    assert (done.status, done.reason, done.error) == ("incomplete", "context_full", None)
+    assert not driver.of(EngineFault)
+    room = driver.engine._conversations["c"].timeline.room
+    assert (room.free, room.reserved_tokens) == (0, 0)
+    driver.settle(TALK.stop("q2"))
+    told = driver.engine._conversations["c"].given["r-item"].tokens
+    assert len(told) == done.usage.output_text_tokens
+    assert model.tokenizer.decode(told) == driver.said("r")[0]
+    whole = [*offline.system(), *offline.typed(QUESTION), *offline.answer(told)]
+    whole += [*offline.spoken(speech(1.0)), offline.template.answer_open]
+    assert_remembers(driver, offline, whole)
