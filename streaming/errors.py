@@ -1,7 +1,7 @@
 """The errors of the real-time core.
 
     StreamingError
-    ├── WireError             frames that are not a message of streaming/engine/messages/
+    ├── WireError             frames that are no message of streaming/engine/messages/
     ├── ConversationError     what one conversation asked for cannot be done; carries a code
     │   ├── UnknownItemError        an item id this conversation does not hold
     │   ├── DuplicateItemError      an item id it already holds
@@ -21,7 +21,7 @@ class StreamingError(Exception):
 
 
 class WireError(StreamingError):
-    """Frames that do not decode to a known message; names the field and what was expected."""
+    """Frames that are no known message, or a message that no frames can hold; names what is odd."""
 
 
 class ConversationError(StreamingError):

@@ -29,9 +29,16 @@ _MESSAGES: dict[str, type] = {kind.__name__: kind for kind in _KINDS}
 
 
 def encode(message: Command | Event) -> list[bytes]:
-    """Returns the frames of a message."""
+    """Returns the frames of a message.
+
+    Raises:
+        WireError: A text in it is none, for it has half a character (a lone surrogate).
+    """
     blobs: list[bytes] = []
-    header = orjson.dumps(_plain(message, blobs))
+    try:
+        header = orjson.dumps(_plain(message, blobs))
+    except orjson.JSONEncodeError as error:
+        raise WireError(f"{type(message).__name__}: {error}") from None
     return [header, *blobs]
 
 

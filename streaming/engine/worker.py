@@ -27,7 +27,8 @@ from streaming.engine import lifeline
 from streaming.engine.clock import monotonic_s
 from streaming.engine.engine import Engine
 from streaming.engine.footprint import give_back_unused
-from streaming.engine.messages.commands import Command, Shutdown
+from streaming.engine.messages.address import OfConversation
+from streaming.engine.messages.commands import CloseConversation, Command, Shutdown
 from streaming.engine.messages.events import EngineFault, EngineLoading, Event
 from streaming.engine.reports import Reports
 from streaming.engine.settings import EngineSettings
@@ -76,7 +77,7 @@ class Worker:
         # What is here now stays: no collection need look at it again while somebody talks.
         gc.collect()
         gc.freeze()
-        # Python looks at everything when a quarter has been added to what there was last time.
+        # From here on a full collection runs only after the tracked objects have grown by 25 %.
         gc.collect()
         give_back_unused()
         return engine
@@ -92,7 +93,7 @@ class Worker:
             commands = len(engine.inbox)
             busy = engine.step()
             while engine.outbox:
-                self.send(engine.outbox.popleft())
+                self._tell(engine, engine.outbox.popleft())
             reports.note(changed=busy or commands > 0)
             if reports.take(monotonic_s()):
                 self.send(engine.load)
@@ -100,6 +101,27 @@ class Worker:
     def send(self, event: Event) -> None:
         """Sends one event to the gateway."""
         self._socket.send_multipart(encode(event))
+
+    def _tell(self, engine: Engine, event: Event) -> None:
+        """Sends what the engine says; what cannot be sent costs its conversation."""
+        try:
+            self.send(event)
+        except WireError as error:
+            name = None
+            if isinstance(event, OfConversation | EngineFault):
+                name = event.conversation_id
+            with of_conversation(name or "unknown"):
+                logger.error("an event that cannot be sent", exc_info=error)
+            if name is not None:
+                engine.inbox.append(CloseConversation(conversation_id=name))
+            self.send(
+                EngineFault(
+                    conversation_id=name,
+                    code="internal_error",
+                    message=str(error),
+                    fatal=name is not None,
+                )
+            )
 
     def close(self) -> None:
         """Lets what was sent go out, and closes the socket."""

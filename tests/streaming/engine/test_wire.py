@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streaming.engine.messages.commands import AddItem, Command, UserAudio
 from streaming.engine.messages.content import AudioPart, TextPart
-from streaming.engine.messages.events import Event
+from streaming.engine.messages.events import Event, TextDelta
 from streaming.engine.wire import MAX_FRAME_BYTES, conversation_of, decode, encode
 from streaming.errors import WireError
 
@@ -100,6 +100,11 @@ def test_a_bad_message_still_tells_its_conversation() -> None:
     with pytest.raises(WireError):
         decode([header])
     assert conversation_of([header]) == "c7"
+
+
+def test_half_a_character_is_named() -> None:
+    with pytest.raises(WireError, match="TextDelta"):
+        encode(TextDelta(conversation_id="c", response_id="r", text="\ud800"))
 
 
 def test_messages_hold_no_mutable_fields() -> None:

@@ -37,6 +37,21 @@ def step(self):
 Engine.step = step
 {RUN}
 """
+# The same, but the conversation "odd" is told half a character at its opening.
+ODD = f"""
+import runpy
+from streaming.engine.engine import Engine
+from streaming.engine.messages.events import TextDelta
+real = Engine.step
+def step(self):
+    new = set(self._conversations)
+    busy = real(self)
+    if "odd" in self._conversations and "odd" not in new:
+        self.outbox.append(TextDelta(conversation_id="odd", response_id="r", text=chr(0xd800)))
+    return busy
+Engine.step = step
+{RUN}
+"""
 
 
 class Line:
@@ -152,6 +167,25 @@ def test_it_ends_when_it_is_told_to_and_takes_nothing_apart(
         pass
     line.send(*encode(Shutdown()))
     assert line.process.wait(ClientSettings().stop_timeout_s) == 0
+    line.close()
+
+
+def test_an_event_that_cannot_be_sent_costs_its_conversation_alone(
+    quick_checkpoint: Path, tmp_path: Path
+) -> None:
+    settings = EngineSettings(model=str(quick_checkpoint), dtype="float32", threads=1)
+    line = Line(f"ipc://{tmp_path}/engine", *settings.flags(), program=(sys.executable, "-c", ODD))
+    while not isinstance(line.hear(), EngineReady):
+        pass
+    for name in ("other", "odd"):
+        line.send(*encode(OpenConversation(conversation_id=name)))
+        assert line.hear() == ConversationOpened(conversation_id=name)
+    fault = line.hear()
+    assert (fault.conversation_id, fault.code, fault.fatal) == ("odd", "internal_error", True)
+    # It is closed, and the other is not.
+    line.hear_load(1)
+    line.send(*encode(OpenConversation(conversation_id="other")))
+    assert line.hear().code == "duplicate"
     line.close()
 
 
