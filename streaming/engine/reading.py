@@ -177,6 +177,9 @@ class Reader:
         reply.tokens.append(token)
         room.reserved_tokens += 1
         self._say(conversation, reply, reply.text.push(token))
+        if reply.text.is_over:
+            self._end(conversation, reply)
+            return
         # The last token that is allowed still goes through the Thinker: the Talker is to say it.
         reply.cut_short = len(reply.tokens) >= reply.max_tokens
 

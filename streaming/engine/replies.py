@@ -92,7 +92,7 @@ class Replies:
             max_tokens=min(room, wanted),
             limit="context_full" if room < wanted else "max_output_tokens",
             marks=Marks(asked_s=self._clock()),
-            text=self._template.words(calls=bool(tools)),
+            text=self._template.words(calls=bool(tools), single=not asked.parallel_tool_calls),
             sampler=self._sampler(conversation, asked, seed),
             cached_tokens=self._memory.length(conversation.slot),
             own_system=own_system,

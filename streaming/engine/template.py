@@ -93,6 +93,6 @@ class Template:
         """The tokens of a text."""
         return self._chat.text(text)
 
-    def words(self, *, calls: bool = False) -> Words:
-        """Token ids to text as they come, and with `calls` to function calls."""
-        return Words(self._tokenizer, calls=calls)
+    def words(self, *, calls: bool = False, single: bool = False) -> Words:
+        """Token ids to text as they come, and with `calls` to function calls, or a `single` one."""
+        return Words(self._tokenizer, calls=calls, single=single)

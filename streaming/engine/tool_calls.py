@@ -90,12 +90,16 @@ class Where(Enum):
 class ToolCallParser:
     """Takes a reply's text, in any pieces, apart into words and calls.
 
+    Args:
+        single: There may be one call; what follows it is not taken.
+
     Attributes:
         where: What the text taken so far ends in.
         calls: The calls that are over, in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, single: bool = False) -> None:
+        self._single = single
         self.where = Where.TEXT
         self.calls: list[CallDone] = []
         self._events: list[CallEvent] = []
@@ -105,6 +109,11 @@ class ToolCallParser:
         self._depth = 0
         self._quoted = False
         self._escaped = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is the one call that there may be."""
+        return self._single and bool(self.calls)
 
     def push(self, text: str) -> str:
         """Takes more; returns what of it is words for certain."""
@@ -134,6 +143,9 @@ class ToolCallParser:
         return events
 
     def _advance(self) -> str:
+        if self.is_over:
+            self._pending = ""
+            return ""
         match self.where:
             case Where.CALL:
                 return self._take_beginning()

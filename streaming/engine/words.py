@@ -16,15 +16,16 @@ class Words:
     Args:
         tokenizer: of the checkpoint.
         calls: Look for function calls; without, everything is words.
+        single: There may be one call.
 
     Attributes:
         said: Some text or call was given out.
         last: What the last token is: a word (TEXT), part of a call (CALL), or not known (PERHAPS).
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, calls: bool = False) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, calls: bool = False, single: bool = False) -> None:
         self._stream = TextStream(tokenizer)
-        self._parser = ToolCallParser() if calls else None
+        self._parser = ToolCallParser(single=single) if calls else None
         self._tokens: list[int] = []
         self._held: list[int] = []  # tokens of what may become the mark of a call
         self.said = False
@@ -39,6 +40,11 @@ class Words:
     def calls(self) -> list[CallDone]:
         """The calls that are over."""
         return [] if self._parser is None else self._parser.calls
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the reply has made the one call that it may make, and so ends."""
+        return self._parser is not None and self._parser.is_over
 
     def push(self, token: int) -> str:
         """Takes the next token; returns the words that are certain now, perhaps none."""

@@ -140,7 +140,8 @@ class Respond(OfResponse):
 
     `max_output_tokens` counts Thinker tokens. `instructions`, `tools` and `voice` replace the
     conversation's for this reply alone. `tool_choice` "required" makes the reply begin with a call,
-    of `function` if one is named; "none" leaves the tools out.
+    of `function` if one is named; "none" leaves the tools out. Without `parallel_tool_calls` the
+    reply ends behind its first call.
     """
 
     item_id: str
@@ -151,6 +152,7 @@ class Respond(OfResponse):
     tools: tuple[str, ...] | None = None
     tool_choice: ToolChoice = "auto"
     function: str | None = None
+    parallel_tool_calls: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

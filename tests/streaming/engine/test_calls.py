@@ -19,14 +19,16 @@ CALL = call_text("weather", ARGUMENTS)
 QUESTION = "What is the weather?"
 
 
-def made_to_say(monkeypatch: pytest.MonkeyPatch, model: OmniModel, text: str) -> Driver:
+def made_to_say(
+    monkeypatch: pytest.MonkeyPatch, model: OmniModel, text: str, **changed: object
+) -> Driver:
     """An engine whose reply that must be a call is `text` instead."""
     monkeypatch.setattr(replies, "opening_text", lambda function: text)
     driver = Driver(Engine(model, SETTINGS))
     driver.say(
         OpenConversation(conversation_id="c", tools=(TOOL,)),
         TALK.typed("q", QUESTION),
-        called(model, text),
+        called(model, text, **changed),
     )
     driver.settle()
     return driver
@@ -98,6 +100,27 @@ def test_a_reply_that_only_calls_leaves_no_message(
     driver.settle(TALK.delete(done.item_id))
     assert not driver.of(EngineFault)
     assert_remembers_known(driver, offline, whole)
+
+
+@pytest.mark.parametrize("modality", ["text", "audio"])
+def test_a_reply_that_may_call_once_ends_behind_its_call(
+    model: OmniModel, monkeypatch: pytest.MonkeyPatch, modality: str
+) -> None:
+    offline = Offline(model)
+    text = f"I look.\n{CALL}\n{CALL}\nSo."
+    driver = made_to_say(
+        monkeypatch, model, text, parallel_tool_calls=False, modalities=(modality,)
+    )
+    assert driver.said("r")[0] == "I look."
+    (done,) = driver.of(ToolCallDone)
+    assert (done.name, done.arguments, done.complete) == ("weather", ARGUMENTS, True)
+    ended = driver.done("r")
+    # A random model's speech is cut at its limit; its words are not.
+    assert ended.status == ("completed" if modality == "text" else "incomplete")
+    assert ended.usage.output_text_tokens < len(model.tokenizer.encode(text)) // 2 + 3
+    words = driver.engine._conversations["c"].given["r-item"].tokens
+    whole = [*system(offline), *offline.typed(QUESTION), *offline.answer(words)]
+    assert_remembers_known(driver, offline, [*whole, *offline.typed(CALL, role="assistant")])
 
 
 def assert_remembers_known(driver: Driver, offline: Offline, whole: list) -> None:

@@ -41,6 +41,25 @@ def test_any_cut_gives_the_same_words_and_calls(data: st.DataObject) -> None:
     assert told == ARGUMENTS + "{}"
 
 
+@given(st.data())
+def test_where_there_may_be_one_call_what_follows_it_is_not_taken(data: st.DataObject) -> None:
+    text = "I look. " + call_text("weather", ARGUMENTS) + "\n" + call_text("time", "{}") + "\nSo."
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
+    parser, words = ToolCallParser(single=True), ""
+    for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True):
+        words += parser.push(text[a:b])
+        assert parser.is_over == bool(parser.calls)
+    assert words + parser.finish() == "I look. "
+    assert parser.calls == [CallDone(0, "weather", ARGUMENTS, True)]
+
+
+def test_one_call_with_its_fields_in_another_order_is_one() -> None:
+    parser = ToolCallParser(single=True)
+    odd = '<tool_call>{"arguments": {}, "name": "f"}</tool_call>'
+    assert parser.push(odd + "\nSo. " + odd) + parser.finish() == ""
+    assert parser.calls == [CallDone(0, "f", "{}", True)]
+
+
 def test_arguments_are_told_while_they_are_written() -> None:
     parser = ToolCallParser()
     parser.push('<tool_call>\n{"name": "f", "arguments": {"a"')
