@@ -200,6 +200,7 @@ def _start(asked: Asked) -> said.StartResponse:
         tools=None,
         tool_choice=asked.tools.choice,
         function=asked.tools.function,
+        parallel_tool_calls=asked.parallel_tool_calls,
     )
 
 

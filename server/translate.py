@@ -210,6 +210,7 @@ def _respond(command: said.StartResponse, conversation_id: str) -> Respond:
         tools=command.tools,
         tool_choice=command.tool_choice,
         function=command.function,
+        parallel_tool_calls=command.parallel_tool_calls,
     )
 
 

@@ -13,6 +13,8 @@ from streaming.media.resample import Resampler
 class Mouth:
     """Implements `streaming.protocol.ports.MouthPort`."""
 
+    has_formats = True
+
     def __init__(self) -> None:
         self._format = PCM_24K
         self._resampler = Resampler(PCM_24K.rate_hz, PCM_24K.rate_hz)

@@ -192,7 +192,8 @@ class StartResponse:
 
     `instructions` and `tools` replace the conversation's for this response only; None keeps them.
     With the choice "required" it must call a function, the one named if there is one.
-    `max_output_tokens` None means as many as the context takes.
+    `max_output_tokens` None means as many as the context takes. Without `parallel_tool_calls` the
+    answer ends behind its first call.
     """
 
     response_id: str
@@ -204,6 +205,7 @@ class StartResponse:
     tools: tuple[str, ...] | None
     tool_choice: ToolChoice
     function: str | None
+    parallel_tool_calls: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,6 @@ _NOT_APPLIED = (
     "presence_penalty",
     "frequency_penalty",
     "repetition_penalty",
-    "parallel_tool_calls",
     "reasoning_effort",
     "service_tier",
     "store",
@@ -81,6 +80,7 @@ class Asked:
         voice: Of the answer.
         audio_format: How the answer's sound is coded.
         tools: Functions that it may call.
+        parallel_tool_calls: Whether it may call more than one.
         max_tokens: Bound of its text; None is the context's.
         stream: Whether it comes in pieces.
         include_usage: Whether a stream ends with its usage.
@@ -94,6 +94,7 @@ class Asked:
     voice: str | None
     audio_format: str
     tools: Tools
+    parallel_tool_calls: bool
     max_tokens: int | None
     stream: bool
     include_usage: bool
@@ -125,6 +126,7 @@ def parsed_request(body: object, profile: ModelProfile, limits: Limits) -> Asked
         voice=_voice(voice, profile) if modality == "audio" else None,
         audio_format=request.audio.format if request.audio else "pcm16",
         tools=parsed_tools(tools, flat_choice(choice), under=""),
+        parallel_tool_calls=request.parallel_tool_calls is not False,
         max_tokens=request.max_completion_tokens or request.max_tokens,
         stream=stream,
         include_usage=bool(request.stream_options and request.stream_options.include_usage),

@@ -46,6 +46,8 @@ class LoudspeakerPort(Protocol):
 class LiveMouth:
     """Implements `streaming.protocol.ports.MouthPort`: keeps the sound from becoming an event."""
 
+    has_formats = False
+
     def __init__(self) -> None:
         self._said = bytearray()
 

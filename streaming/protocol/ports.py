@@ -58,6 +58,10 @@ class EarPort(Protocol):
 class MouthPort(Protocol):
     """Turns the engine's 24 kHz PCM into the wire format of one response at a time."""
 
+    @property
+    def has_formats(self) -> bool:
+        """Whether the format makes a difference; it does not where a line has one of its own."""
+
     def start(self, audio_format: AudioFormat) -> None:
         """Begin a response's audio."""
 

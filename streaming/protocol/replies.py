@@ -305,4 +305,5 @@ def _start_command(response: Response) -> StartResponse:
         tools=None if spec.tools is None else spec.tools.texts,
         tool_choice=spec.choice.choice,
         function=spec.choice.function,
+        parallel_tool_calls=spec.parallel_tool_calls,
     )

@@ -37,6 +37,7 @@ def response_object(
         "audio": {"output": {"format": spec.wire_format, "voice": spec.voice}},
         "usage": None if usage is None else usage_object(usage),
         "metadata": spec.metadata,
+        "x_not_applied": list(spec.not_applied),
     }
 
 

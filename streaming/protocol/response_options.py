@@ -13,11 +13,15 @@ from streaming.protocol.response_spec import ResponseSpec
 from streaming.protocol.session_config import refuse_modality, voice_named
 from streaming.protocol.session_options import SessionConfig
 from streaming.protocol.tools import Tools, parsed_tools
-from streaming.protocol.wire_audio import audio_format
+from streaming.protocol.wire_audio import PcmFormat, audio_format
 
 
 def response_spec(
-    params: ResponseParams | None, config: SessionConfig, profile: ModelProfile
+    params: ResponseParams | None,
+    config: SessionConfig,
+    profile: ModelProfile,
+    *,
+    has_formats: bool = True,
 ) -> ResponseSpec:
     """What a response will be.
 
@@ -25,6 +29,7 @@ def response_spec(
         params: The client's wishes; None when the turn detector starts it, or the client has none.
         config: The session's options, for what the client leaves open.
         profile: What the model can do.
+        has_formats: Whether speech is given out in the format that is wished for.
 
     Raises:
         ProtocolError: A wish that is wrong or not served.
@@ -50,6 +55,8 @@ def response_spec(
         metadata=params.metadata,
         tools=tools,
         choice=choice,
+        parallel_tool_calls=_may_call_in_parallel(params, config),
+        not_applied=_not_applied(params, has_formats=has_formats),
         speed=config.audio.output.speed,
         aside=params.conversation == "none",
     )
@@ -65,6 +72,22 @@ def _refuse_unserved(params: ResponseParams) -> None:
     if params.prompt is not None:
         message = "Stored prompts are not served; send 'instructions'."
         raise CapabilityError(message, "response.prompt")
+
+
+def _may_call_in_parallel(params: ResponseParams, config: SessionConfig) -> bool:
+    wished = params.parallel_tool_calls
+    return (config.parallel_tool_calls if wished is None else wished) is not False
+
+
+def _not_applied(params: ResponseParams, *, has_formats: bool) -> tuple[str, ...]:
+    """The wishes that are accepted and change nothing, by their path."""
+    output = params.audio and params.audio.output
+    wire_format = (output and output.format) or PcmFormat()
+    paths = {
+        "audio.output.format": not has_formats and wire_format != PcmFormat(),
+        "reasoning": params.reasoning is not None,
+    }
+    return tuple(path for path, without_effect in paths.items() if without_effect)
 
 
 def _tools(params: ResponseParams, config: SessionConfig) -> tuple[Tools | None, Tools]:

@@ -19,6 +19,7 @@ class ResponseSpec:
 
     `wire_format` and `max_output_tokens` are as the API shows them. `tools` None are the session's.
     A response `aside` is no part of the conversation; its `input` None is the conversation's items.
+    `not_applied` was wished for and changes nothing.
     """
 
     modality: Modality
@@ -30,6 +31,8 @@ class ResponseSpec:
     metadata: dict[str, str] | None
     tools: Tools | None
     choice: Tools
+    parallel_tool_calls: bool = True
+    not_applied: tuple[str, ...] = ()
     speed: float = 1.0
     aside: bool = False
     input: tuple[Made | str, ...] | None = None

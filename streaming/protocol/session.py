@@ -56,6 +56,7 @@ from streaming.protocol.ports import EarPort, EyePort, MouthPort, RatesPort
 from streaming.protocol.replies import Replies
 from streaming.protocol.response_input import ResponseInput
 from streaming.protocol.response_options import response_spec
+from streaming.protocol.response_spec import ResponseSpec
 from streaming.protocol.session_config import default_config, truncation_command, updated
 from streaming.protocol.session_echo import session_object
 from streaming.protocol.session_options import SessionConfig
@@ -98,6 +99,7 @@ class RealtimeSession:
         self._config = self._first_config()
         if defaults is not None:
             self._config = self._updated(self._config, defaults)
+        self._has_formats = mouth.has_formats
         self._lost: Failure | None = None
         self.session_id = make_id("sess")
         self._outbox = outbox = Outbox(make_id)
@@ -280,6 +282,7 @@ class RealtimeSession:
             session_id=self.session_id,
             expires_at_s=self._expires_at_s,
             denoises=self._listening.denoises,
+            has_formats=self._has_formats,
         )
 
     def _take_fault(self, event: EngineFault) -> None:
@@ -318,7 +321,7 @@ class RealtimeSession:
         detection = self._config.audio.input.turn_detection
         if by_voice and detection is not None and detection.create_response:
             try:
-                self._replies.create(response_spec(None, self._config, self._profile))
+                self._replies.create(self._spec(None))
             except ProtocolError as error:
                 self._outbox.error(error, None)
 
@@ -354,8 +357,11 @@ class RealtimeSession:
         self._truncations.request(event, running_item_id=self._replies.item_id)
         self._silence.cut(event.item_id)
 
+    def _spec(self, wishes: client.ResponseParams | None) -> ResponseSpec:
+        return response_spec(wishes, self._config, self._profile, has_formats=self._has_formats)
+
     def _create_response(self, event: client.ResponseCreate) -> None:
-        spec = response_spec(event.response, self._config, self._profile)
+        spec = self._spec(event.response)
         if spec.aside and event.response is not None:
             own = self._input.of(event.response, self._listening.wire)
             spec = replace(spec, input=own)

@@ -9,13 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 from streaming.protocol.session_options import SessionConfig, Transcription
+from streaming.protocol.wire_audio import PcmFormat
 
 # Shown only when a client set them: some clients know no more than the three others.
 _RARE_TRANSCRIPTION_KEYS = {"delay", "keywords", "languages"}
 
 
 def session_object(
-    config: SessionConfig, *, session_id: str, expires_at_s: int | None, denoises: bool = True
+    config: SessionConfig,
+    *,
+    session_id: str,
+    expires_at_s: int | None,
+    denoises: bool = True,
+    has_formats: bool = True,
 ) -> dict[str, Any]:
     """The effective session, every option spelled out.
 
@@ -24,6 +30,7 @@ def session_object(
         session_id: The session's id.
         expires_at_s: When the session ends, seconds of Unix time; None if it does not.
         denoises: Whether noise can be taken off what is heard.
+        has_formats: Whether speech is given out in the format of the options.
     """
     shown = config.model_dump(exclude={"audio", "reasoning", "parallel_tool_calls"})
     for rare in ("reasoning", "parallel_tool_calls"):
@@ -36,11 +43,13 @@ def session_object(
         "object": "realtime.session",
         "id": session_id,
         "audio": {"input": shown_input(config), "output": _output(config)},
-        "x_not_applied": not_applied(config, denoises=denoises),
+        "x_not_applied": not_applied(config, denoises=denoises, has_formats=has_formats),
     }
 
 
-def not_applied(config: SessionConfig, *, denoises: bool = True) -> list[str]:
+def not_applied(
+    config: SessionConfig, *, denoises: bool = True, has_formats: bool = True
+) -> list[str]:
     """The options that were accepted and change nothing, by their path."""
     heard = config.audio.input
     transcription = heard.transcription or Transcription()
@@ -48,7 +57,7 @@ def not_applied(config: SessionConfig, *, denoises: bool = True) -> list[str]:
     paths = {
         "audio.input.noise_reduction": heard.noise_reduction is not None and not denoises,
         **{f"audio.input.transcription.{name}": True for name in hints},
-        "parallel_tool_calls": config.parallel_tool_calls is not None,
+        "audio.output.format": not has_formats and config.audio.output.format != PcmFormat(),
         "reasoning": config.reasoning is not None,
         "tracing": config.tracing is not None,
         "include": bool(config.include),

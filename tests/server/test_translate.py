@@ -63,6 +63,7 @@ VALUES = {
     "tools": ('{"type": "function"}',),
     "tool_choice": "required",
     "function": "f",
+    "parallel_tool_calls": False,
     "name": "f",
     "arguments": "{}",
     "complete": True,
@@ -133,6 +134,7 @@ def test_a_response_keeps_its_choices():
     assert respond.voice == "v"
     assert respond.tools == VALUES["tools"]
     assert (respond.tool_choice, respond.function) == ("required", "f")
+    assert respond.parallel_tool_calls is False
 
 
 def test_a_response_aside_has_a_conversation_that_knows_its_parent():

@@ -44,6 +44,7 @@ def start(name="r"):
         tools=None,
         tool_choice="auto",
         function=None,
+        parallel_tool_calls=True,
     )
 
 

@@ -85,6 +85,13 @@ def test_options_of_a_spoken_answer_with_tools():
     assert asked.not_applied == ("temperature", "seed")
 
 
+@pytest.mark.parametrize(("wished", "several"), [(None, True), (True, True), (False, False)])
+def test_whether_there_may_be_several_calls(wished, several):
+    asked = parsed(HELLO, tools=[TOOL], parallel_tool_calls=wished)
+    assert asked.parallel_tool_calls is several
+    assert asked.not_applied == ()
+
+
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 VIDEO = {"type": "video", "video": ["data:image/png;base64,AAAA"]}
 AWAY = {"type": "input_audio", "input_audio": {"data": "https://x/y.wav", "format": "wav"}}

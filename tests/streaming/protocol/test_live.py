@@ -68,6 +68,20 @@ def test_sound_goes_to_the_loudspeaker_and_not_to_the_wire():
     assert rig.playout.waiting_ms == 1000
 
 
+def test_a_format_of_the_wire_has_no_effect_on_a_line_and_that_is_said():
+    telephone = {"audio": {"output": {"format": {"type": "audio/pcmu"}}}}
+    rig = LiveRig()
+    assert rig.opening[0]["session"]["x_not_applied"] == []
+    assert rig.update({"type": "realtime", **telephone})["x_not_applied"] == ["audio.output.format"]
+    assert rig.session.snapshot()["session"]["x_not_applied"] == ["audio.output.format"]
+    (created,) = rig.send("response.create", response=telephone)
+    assert created["response"]["x_not_applied"] == ["audio.output.format"]
+    rig.done(created["response"]["id"])
+    plain = {"audio": {"output": {"format": {"type": "audio/pcm", "rate": 24000}}}}
+    (created,) = rig.send("response.create", response=plain)
+    assert created["response"]["x_not_applied"] == []
+
+
 def test_speech_at_another_speed_is_played_to_its_end():
     rig = LiveRig(session={"type": "realtime", "audio": {"output": {"speed": 1.25}}})
     response_id, _ = rig.respond()

@@ -241,6 +241,20 @@ def test_a_model_without_a_voice_writes():
 # --- one at a time --------------------------------------------------------------------------
 
 
+def test_what_a_response_cannot_do_is_said_in_it():
+    rig = Rig()
+    format_ = {"type": "audio/pcmu"}
+    (created,) = rig.send(
+        "response.create",
+        response={"reasoning": {"effort": "low"}, "audio": {"output": {"format": format_}}},
+    )
+    assert created["response"]["x_not_applied"] == ["reasoning"]
+    done = rig.done(created["response"]["id"])[-1]
+    assert done["response"]["x_not_applied"] == ["reasoning"]
+    (created,) = rig.send("response.create")
+    assert created["response"]["x_not_applied"] == []
+
+
 def test_a_second_response_is_refused():
     rig = Rig()
     response_id, _ = rig.respond()

@@ -130,13 +130,19 @@ def test_transcription_shows_rare_keys_only_when_set():
         ({"tracing": "auto"}, "tracing"),
         ({"tracing": {"workflow_name": "w"}}, "tracing"),
         ({"include": ["item.input_audio_transcription.logprobs"]}, "include"),
-        ({"parallel_tool_calls": True}, "parallel_tool_calls"),
         ({"reasoning": {"effort": "low"}}, "reasoning"),
     ],
 )
 def test_what_has_no_effect_is_accepted_and_said_so(patch, path):
     session = Rig().update({"type": "realtime", **patch})
     assert session["x_not_applied"] == [path]
+
+
+@pytest.mark.parametrize("parallel", [True, False])
+def test_parallel_tool_calls_are_echoed(parallel):
+    session = Rig().update({"type": "realtime", "parallel_tool_calls": parallel})
+    assert session["parallel_tool_calls"] is parallel
+    assert session["x_not_applied"] == []
 
 
 def noise_reduction(**wanted):

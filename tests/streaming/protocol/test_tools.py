@@ -70,6 +70,25 @@ def test_the_choice_goes_to_the_engine(choice, expected, function):
     assert (start.tools, start.tool_choice, start.function) == (None, expected, function)
 
 
+@pytest.mark.parametrize(
+    ("session", "response", "several"),
+    [
+        (None, None, True),
+        (False, None, False),
+        (True, None, True),
+        (None, False, False),
+        (False, True, True),
+        (True, False, False),
+    ],
+)
+def test_whether_there_may_be_several_calls_goes_to_the_engine(session, response, several):
+    rig = with_tools(parallel_tool_calls=session)
+    wishes = {} if response is None else {"parallel_tool_calls": response}
+    rig.send("response.create", response=wishes)
+    (start,) = rig.take_commands()
+    assert start.parallel_tool_calls is several
+
+
 def test_a_response_has_tools_of_its_own():
     rig = with_tools(tool_choice={"type": "function", "name": "weather"})
     rig.send("response.create", response={"tools": [TIME]})
