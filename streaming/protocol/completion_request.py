@@ -28,7 +28,7 @@ from streaming.protocol.completion_wire import (
 )
 from streaming.protocol.errors import CapabilityError, ProtocolError
 from streaming.protocol.limits import Limits, ModelProfile
-from streaming.protocol.nested_tools import flat_choice, flat_tool
+from streaming.protocol.nested_tools import flat_choice, flat_tool, is_strict
 from streaming.protocol.session_config import refuse_modality, voice_named
 from streaming.protocol.tools import Tools, parsed_tools
 from streaming.protocol.validation import shown, validated
@@ -123,14 +123,14 @@ def parsed_request(body: object, profile: ModelProfile, limits: Limits) -> Asked
             for item in _items(message, f"messages[{place}]", profile)
         ),
         modality=modality,
-        voice=_voice(voice, profile) if modality == "audio" else None,
+        voice=voice_named(voice, profile, param="audio.voice") if modality == "audio" else None,
         audio_format=request.audio.format if request.audio else "pcm16",
         tools=parsed_tools(tools, flat_choice(choice), under=""),
         parallel_tool_calls=request.parallel_tool_calls is not False,
         max_tokens=request.max_completion_tokens or request.max_tokens,
         stream=stream,
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
-        not_applied=tuple(n for n in _NOT_APPLIED if getattr(request, n) is not None),
+        not_applied=_not_applied(request, modality),
     )
     _check_items(asked, limits)
     _check_texts(asked, limits)
@@ -157,12 +157,26 @@ def _modality(request: CompletionRequest, profile: ModelProfile, *, stream: bool
     return "audio"
 
 
-def _voice(voice: str | Object | None, profile: ModelProfile) -> str | None:
-    name = voice.get("id") if isinstance(voice, dict) else voice
-    if name is not None and not isinstance(name, str):
-        message = f"Invalid type for 'audio.voice': {shown(voice)}."
-        raise ProtocolError("invalid_type", message, "audio.voice")
-    return voice_named(name, profile, param="audio.voice")
+def _not_applied(request: CompletionRequest, modality: Modality) -> tuple[str, ...]:
+    names = [name for name in _NOT_APPLIED if getattr(request, name) is not None]
+    options = request.stream_options
+    # The sound and the name of a message that was said before: its words are what is read.
+    told = {
+        name for message in request.messages for name in ("audio", "name") if _has(message, name)
+    }
+    unused = {
+        "audio": request.audio is not None and modality == "text",
+        "max_tokens": None not in (request.max_tokens, request.max_completion_tokens),
+        "stream_options.include_obfuscation": bool(options and options.include_obfuscation),
+        "tools.strict": any(map(is_strict, request.tools or [])),
+        "messages.audio": "audio" in told,
+        "messages.name": "name" in told,
+    }
+    return (*names, *(name for name, is_unused in unused.items() if is_unused))
+
+
+def _has(message: Message, name: str) -> bool:
+    return getattr(message, name, None) is not None
 
 
 def _instructions(messages: list[Message]) -> tuple[str | None, list[tuple[int, Message]]]:
@@ -198,13 +212,15 @@ def _said(message: AssistantMessage, param: str) -> list[AskedItem]:
             "The sound of earlier answers is not kept; send its words as 'content'.",
             f"{param}.audio",
         )
-    said: list[tuple[str, AskedPart]] = []
-    if message.content:
-        said.append((f"{param}.content", TextPart(text=text_of(message.content))))
+    items: list[AskedItem] = []
+    words = [text_of(message.content or ""), message.refusal or ""]
+    if said := tuple(TextPart(text=text) for text in words if text):
+        items.append(AskedItem(role="assistant", parts=said, param=f"{param}.content"))
     for place, call in enumerate(message.tool_calls or []):
         part = ToolCallPart(name=call.function.name, arguments=call.function.arguments)
-        said.append((f"{param}.tool_calls[{place}]", part))
-    return [AskedItem(role="assistant", parts=(part,), param=at) for at, part in said]
+        at = f"{param}.tool_calls[{place}]"
+        items.append(AskedItem(role="assistant", parts=(part,), param=at))
+    return items
 
 
 def _check_items(asked: Asked, limits: Limits) -> None:

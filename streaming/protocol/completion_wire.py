@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from streaming.protocol.session_options import Voice
 from streaming.protocol.validation import Wire
 
 Object: TypeAlias = dict[str, Any]
@@ -50,11 +51,17 @@ class Picture(Wire):
     image_url: Url
 
 
+class FilmUrl(Wire):
+    """A data URL; all of a video is looked at with the same care."""
+
+    url: str
+
+
 class Film(Wire):
     """A video file with its sound. Not of OpenAI's form."""
 
     type: Literal["video_url"]
-    video_url: Url
+    video_url: FilmUrl
     fps: Annotated[float, Field(gt=0, le=30)] | None = None
 
 
@@ -101,7 +108,7 @@ class Call(Wire):
 
 
 class AssistantMessage(Wire):
-    """What the assistant wrote and called before."""
+    """What the assistant wrote, refused and called before."""
 
     role: Literal["assistant"]
     content: str | list[Text] | None = None
@@ -127,7 +134,7 @@ Message: TypeAlias = Annotated[
 class AudioOptions(Wire):
     """Sound of the answer."""
 
-    voice: str | Object | None = None
+    voice: str | Voice | None = None
     format: Literal["pcm16", "wav", "flac", "mp3", "opus", "aac"]
 
 

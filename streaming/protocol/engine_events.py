@@ -78,7 +78,7 @@ class ReplyCallDone:
 class ReplyDone:
     """A reply has ended: nothing more of it follows.
 
-    `reason` matters for `incomplete` only: "max_output_tokens" or "content_filter".
+    `reason` matters for `incomplete` only, and then is "max_output_tokens".
     """
 
     response_id: str

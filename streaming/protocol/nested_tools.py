@@ -26,6 +26,12 @@ def flat_tool(tool: Object, param: str) -> Object:
     return {"type": "function", **{k: v for k, v in function.items() if k != "strict"}}
 
 
+def is_strict(tool: Object) -> bool:
+    """Whether calls of a nested tool are to follow its schema without fail, which none here do."""
+    function = tool.get("function")
+    return isinstance(function, dict) and bool(function.get("strict"))
+
+
 def nested_tool(tool: Object) -> Object:
     """The reverse."""
     return {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}}

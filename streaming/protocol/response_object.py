@@ -51,10 +51,9 @@ def status_details(
     if status == "cancelled":
         details["reason"] = cancel_reason
     elif status == "incomplete":
-        # Clients know two reasons only; any other limit is told beside the one that is like it.
-        is_known = done.reason in ("max_output_tokens", "content_filter")
-        details["reason"] = done.reason if is_known else "max_output_tokens"
-        if not is_known and done.reason is not None:
+        # The one reason of ours that clients know; any other limit is told beside it.
+        details["reason"] = "max_output_tokens"
+        if done.reason not in (None, "max_output_tokens"):
             details["x_reason"] = done.reason
     else:
         failure = done.failure or Failure(code="server_error", message="The reply failed.")

@@ -90,7 +90,8 @@ def validated(model: type[M], value: object, *, under: str) -> M:
 
 def _translated(errors: list[ErrorDetails], under: str) -> ProtocolError:
     # An unknown field is often the misspelling of the one that is missing, so it is named first.
-    first = min(errors, key=lambda error: error["type"] != "extra_forbidden")
+    # Of what is wrong with each branch of a union, the deepest is about the one that was meant.
+    first = min(errors, key=lambda e: (e["type"] != "extra_forbidden", -len(e["loc"])))
     param = _path(under, first)[:MAX_PARAM_CHARS]
     kind, context = first["type"], first.get("ctx", {})
     if kind == "extra_forbidden":
@@ -135,11 +136,14 @@ def _out_of_range(param: str, value: object, bound: str, context: Mapping[str, A
 def _path(under: str, error: ErrorDetails) -> str:
     path, location = under, error["loc"]
     for place, step in enumerate(location):
-        # The name of an unknown field is the client's own and may look like anything.
-        is_unknown = error["type"] == "extra_forbidden" and place == len(location) - 1
+        is_last = place == len(location) - 1
+        is_entry = place > 0 and isinstance(location[place - 1], int)
         if isinstance(step, int):
             path += f"[{step}]"
-        elif is_unknown or not _is_union_branch(step):
+        # The name of an unknown field is the client's own and may look like anything.
+        elif (error["type"] == "extra_forbidden" and is_last) or not (
+            _is_union_branch(step) or (step in _TAGS and is_entry and not is_last)
+        ):
             path += f".{step}" if path else step
     return path
 
@@ -149,21 +153,24 @@ def _is_union_branch(step: str) -> bool:
     return not step.replace("_", "").isalnum() or step in _BRANCHES or step[:1].isupper()
 
 
-_BRANCHES = frozenset(
+_BRANCHES = frozenset(["int", "str", "float", "server_vad", "semantic_vad"])
+# Tags of the entries of lists; some of these are names of fields too.
+_TAGS = frozenset(
     [
-        "int",
-        "str",
-        "float",
-        "server_vad",
-        "semantic_vad",
         "system",
+        "developer",
         "user",
         "assistant",
+        "tool",
         "input_text",
         "input_audio",
         "input_image",
         "output_text",
         "output_audio",
+        "text",
+        "image_url",
+        "video_url",
+        "video",
     ]
 )
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from streaming.media.formats import PCM_16K, AudioFormat
 from streaming.protocol.errors import CapabilityError, ProtocolError
 from streaming.protocol.limits import ModelProfile
-from streaming.protocol.nested_tools import flat_choice, flat_tool
+from streaming.protocol.nested_tools import flat_choice, flat_tool, is_strict
 from streaming.protocol.validation import Wire, shown, validated
 
 Object: TypeAlias = dict[str, Any]
@@ -42,11 +42,14 @@ NOT_APPLIED = (
     "video",
 )
 
+# Of no meaning to a judge of turns.
+_SERVER_VAD_ONLY = ("threshold", "prefix_padding_ms", "silence_duration_ms")
+
 
 class Format(Wire):
-    """A format of the newer style; more keys than these are hints."""
+    """A format of the newer style; more keys than these change nothing."""
 
-    model_config = Wire.model_config | {"extra": "ignore"}
+    model_config = Wire.model_config | {"extra": "allow"}
 
     type: str = "pcm"
     sample_rate: Literal[8000, 16000, 24000, 48000] | None = None
@@ -74,7 +77,7 @@ class Transcription(Wire):
 
 
 class Detection(Wire):
-    """Turns; with "semantic_vad" only the type counts."""
+    """Turns; with "semantic_vad" how they end is the judge's."""
 
     type: Literal["server_vad", "semantic_vad"] = "server_vad"
     threshold: Annotated[float, Field(ge=-1, le=1)] | None = None
@@ -226,12 +229,39 @@ def ga_detection(detection: Detection | None) -> Object | None:
     }
 
 
-def not_applied(options: QwenOptions) -> list[str]:
-    """The options of an update that change nothing."""
-    names = [name for name in NOT_APPLIED if getattr(options, name) not in (None, False)]
-    if options.input_audio_transcription and options.input_audio_transcription.corpus:
-        names.append("input_audio_transcription.corpus")
-    return names
+def not_applied(options: QwenOptions) -> dict[str, list[str]]:
+    """What changes nothing, of each option in an update: the paths."""
+    return {name: _unused(options, name) for name in options.model_fields_set}
+
+
+def _unused(options: QwenOptions, option: str) -> list[str]:
+    value = getattr(options, option)
+    match option, value:
+        case _, None | False:
+            return []
+        case "max_tokens", int():
+            return [option] if value > MOST_TOKENS else []
+        case "input_audio_transcription", Transcription():
+            return _set(value, option, ("language", "corpus"))
+        case "turn_detection", Detection(type="semantic_vad"):
+            return _set(value, option, _SERVER_VAD_ONLY)
+        case "turn_detection", Detection(threshold=float(threshold)):
+            return [f"{option}.threshold"] if threshold < LEAST_THRESHOLD else []
+        case "tools", list():
+            return ["tools.strict"] if any(map(is_strict, value)) else []
+        case "audio", AudioOptions(input=heard, output=spoken):
+            return _hints(heard, "audio.input") + _hints(spoken, "audio.output")
+        case _:
+            return [option] if option in NOT_APPLIED else []
+
+
+def _set(value: Wire, path: str, names: Sequence[str]) -> list[str]:
+    return [f"{path}.{name}" for name in names if getattr(value, name) is not None]
+
+
+def _hints(direction: Direction | None, path: str) -> list[str]:
+    wanted = direction and direction.format
+    return [f"{path}.format.{name}" for name in (wanted and wanted.model_extra) or ()]
 
 
 def _transcription(wanted: Transcription | None) -> Object | None:

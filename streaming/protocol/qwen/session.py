@@ -10,6 +10,7 @@ Knows how the two forms correspond. Does not know the rules of a conversation.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, TypeAlias
 
 import orjson
@@ -62,7 +63,7 @@ class QwenSession(SessionLayer):
         self._wire = PCM_16K
         self._events: list[Object] = []
         self._told: Object = {}  # options as the client gave them, for the echo
-        self._not_applied: set[str] = set()
+        self._not_applied: dict[str, list[str]] = {}  # of each option
         self._transcribes = False
         self._running: set[str] = set()
         self._untranscribed: set[str] = set()
@@ -157,10 +158,7 @@ class QwenSession(SessionLayer):
         self._wire = input_format(options, self._wire)
         for name in options.model_fields_set:
             self._told[name] = getattr(options, name)
-        self._not_applied -= set(NOT_APPLIED) & options.model_fields_set
-        if "input_audio_transcription" in options.model_fields_set:
-            self._not_applied.discard("input_audio_transcription.corpus")
-        self._not_applied |= set(not_applied(options))
+        self._not_applied |= not_applied(options)
 
     def _append_audio(self, event: Object) -> None:
         audio = event.get("audio")
@@ -244,7 +242,7 @@ class QwenSession(SessionLayer):
             "tool_choice": ga["tool_choice"],
             "max_tokens": ga["max_output_tokens"],
             "x_input_sample_rate": self._wire.rate_hz,
-            "x_not_applied": sorted(self._not_applied),
+            "x_not_applied": sorted(chain.from_iterable(self._not_applied.values())),
         }
         told_options = {
             name: value

@@ -82,7 +82,7 @@ def test_options_of_a_spoken_answer_with_tools():
     assert (asked.tools.choice, asked.tools.function) == ("required", "f")
     assert json.loads(asked.tools.texts[0])["function"] == {"name": "f", "parameters": {}}
     assert (asked.stream, asked.include_usage, asked.max_tokens) == (True, True, 7)
-    assert asked.not_applied == ("temperature", "seed")
+    assert asked.not_applied == ("temperature", "seed", "tools.strict")
 
 
 @pytest.mark.parametrize(("wished", "several"), [(None, True), (True, True), (False, False)])
@@ -95,6 +95,8 @@ def test_whether_there_may_be_several_calls(wished, several):
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 VIDEO = {"type": "video", "video": ["data:image/png;base64,AAAA"]}
 AWAY = {"type": "input_audio", "input_audio": {"data": "https://x/y.wav", "format": "wav"}}
+FILM = {"type": "video_url"}
+DETAILED = {"url": "data:video/mp4;base64,AAAA", "detail": "low"}
 NOISE = {"type": "input_audio", "input_audio": {"data": "%%%", "format": "wav"}}
 
 
@@ -120,6 +122,16 @@ NOISE = {"type": "input_audio", "input_audio": {"data": "%%%", "format": "wav"}}
         ),
         ({"tools": [{"type": "function", "name": "f"}]}, "invalid_value", "tools[0]"),
         ({"tool_choice": "required"}, "invalid_value", "tool_choice"),
+        (
+            SPOKEN | {"audio": {"voice": {"id": "ljs", "age": 9}, "format": "wav"}},
+            "unknown_parameter",
+            "audio.voice.age",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [FILM | {"video_url": DETAILED}]}]},
+            "unknown_parameter",
+            "messages[0].content[0].video_url.detail",
+        ),
     ],
 )
 def test_what_is_wrong_or_not_served_is_named(fields, code, param):
@@ -150,6 +162,40 @@ def test_limits_are_named():
     assert "no voice" in refused(**SPOKEN, profile=deaf).message
     part = {"type": "input_audio", "input_audio": {"data": "AAAA"}}
     assert "not audio" in refused({"role": "user", "content": [part]}, profile=deaf).message
+
+
+@pytest.mark.parametrize(
+    ("messages", "fields", "named"),
+    [
+        ([HELLO | {"name": "Ada"}], {}, ["messages.name"]),
+        ([{"role": "system", "content": "Be kind.", "name": "boss"}, HELLO], {}, ["messages.name"]),
+        (
+            [HELLO, {"role": "assistant", "content": "Hi.", "name": "Bo", "audio": {"id": "a"}}],
+            {},
+            ["messages.audio", "messages.name"],
+        ),
+        ([HELLO], {"tools": [TOOL]}, ["tools.strict"]),
+        ([HELLO], {"tools": [TOOL | {"function": {"name": "f", "strict": False}}]}, []),
+        (
+            [HELLO],
+            {"stream": True, "stream_options": {"include_obfuscation": True}},
+            ["stream_options.include_obfuscation"],
+        ),
+        ([HELLO], {"stream": True, "stream_options": {"include_obfuscation": False}}, []),
+        ([HELLO], {"audio": SPOKEN["audio"]}, ["audio"]),
+        ([HELLO], {"max_tokens": 5, "max_completion_tokens": 7}, ["max_tokens"]),
+        ([HELLO], {"max_tokens": 5}, []),
+    ],
+)
+def test_what_changes_nothing_is_named(messages, fields, named):
+    assert list(parsed(*messages, **fields).not_applied) == named
+
+
+def test_a_refusal_is_what_the_assistant_said():
+    asked = parsed(HELLO, {"role": "assistant", "content": None, "refusal": "No."}, HELLO)
+    assert asked.items[1].parts == (TextPart(text="No."),)
+    asked = parsed(HELLO, {"role": "assistant", "content": "Well.", "refusal": "No."}, HELLO)
+    assert asked.items[1].parts == (TextPart(text="Well."), TextPart(text="No."))
 
 
 LONG = "x" * 100
@@ -192,6 +238,25 @@ def test_all_texts_of_a_request_together_are_bounded(tools):
     assert (error.code, error.param) == ("string_above_max_length", "messages")
     assert "(max_request_chars)" in error.message
     parsed(*messages, **tools, limits=Limits(max_request_chars=400))
+
+
+@pytest.mark.parametrize(
+    ("part", "place"),
+    [
+        ({"type": "text"}, ".text"),
+        ({"type": "text", "text": 5}, ".text"),
+        ({"type": "text", "text": "x", "tone": 1}, ".tone"),
+        ({"type": "input_audio", "input_audio": {}}, ".input_audio.data"),
+        ({"type": "image_url", "image_url": {"url": 5}}, ".image_url.url"),
+        ({"type": "image_url", "image_url": {"url": ""}, "user": 1}, ".user"),
+        ({"type": "video", "video": ["", 5]}, ".video[1]"),
+        ({"type": "smell"}, ".type"),
+        (5, ""),
+    ],
+)
+def test_the_place_of_a_mistake_is_the_clients(part, place):
+    error = refused(HELLO, {"role": "user", "content": [part]})
+    assert error.param == f"messages[1].content[0]{place}"
 
 
 # --- answers --------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ def test_what_the_kit_sends_is_taken_and_echoed():
     assert session["modalities"] == ["text", "audio"]
     assert session["temperature"] == 0.9
     assert session["max_tokens"] == "inf"
-    assert session["x_not_applied"] == ["seed", "temperature"]
+    assert session["x_not_applied"] == ["max_tokens", "seed", "temperature"]
     session = made.update(modalities=["text"], instructions="Be kind.", max_tokens=64)
     assert (session["modalities"], session["max_tokens"]) == (["text"], 64)
     (command,) = made.take_commands()
@@ -163,6 +163,50 @@ def test_what_the_kit_sends_is_taken_and_echoed():
     assert made.update(turn_detection={"type": "semantic_vad"})["turn_detection"]["type"] == (
         "semantic_vad"
     )
+
+
+STRICT = {"type": "function", "function": {"name": "f", "strict": True}}
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        (
+            {"turn_detection": {"type": "semantic_vad", "threshold": 0.5}},
+            ["turn_detection.threshold"],
+        ),
+        (
+            {
+                "turn_detection": {
+                    "type": "semantic_vad",
+                    "silence_duration_ms": 400,
+                    "prefix_padding_ms": 100,
+                }
+            },
+            ["turn_detection.prefix_padding_ms", "turn_detection.silence_duration_ms"],
+        ),
+        ({"turn_detection": {"threshold": -0.5}}, ["turn_detection.threshold"]),
+        ({"turn_detection": {"threshold": 0.1, "silence_duration_ms": 400}}, []),
+        (
+            {"input_audio_transcription": {"language": "de", "corpus": {"text": "x"}}},
+            ["input_audio_transcription.corpus", "input_audio_transcription.language"],
+        ),
+        ({"max_tokens": 4097}, ["max_tokens"]),
+        ({"max_tokens": 4096}, []),
+        ({"tools": [STRICT]}, ["tools.strict"]),
+        (
+            {"audio": {"input": {"format": {"type": "pcm", "bits": 16, "sample_rate": 8000}}}},
+            ["audio.input.format.bits"],
+        ),
+        ({"enable_search": False, "temperature": None}, []),
+        ({"video": {"input": {}}}, ["video"]),
+    ],
+)
+def test_an_option_that_changes_nothing_is_named_until_it_is_taken_back(option, named):
+    made = QwenRig()
+    assert made.update(**option)["x_not_applied"] == named
+    assert made.update(instructions="Be kind.")["x_not_applied"] == named, "it is still in force"
+    assert made.update(**dict.fromkeys(option))["x_not_applied"] == []
 
 
 def test_sound_is_16_khz_and_other_rates_are_said():
