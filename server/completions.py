@@ -28,6 +28,7 @@ from server.errors import (
     ServerError,
 )
 from server.gateway import Gateway
+from server.leaving import while_there
 from server.media_files import MediaFiles
 from server.sessions import limits_of, profile_of
 from server.settings import Settings
@@ -57,23 +58,25 @@ async def completions(request: Request) -> Response:
         ready = gateway.ready()
     try:
         limits = limits_of(ready, gateway.settings)
-        body = await _body(request, limits.max_event_bytes)
-        asked = parsed_request(body, profile_of(ready), limits)
-        items = await asyncio.to_thread(_decoded, asked, limits, gateway.settings)
+        asked = parsed_request(
+            await _body(request, limits.max_event_bytes), profile_of(ready), limits
+        )
+        with gateway.telemetry.recorder.door("http"):
+            gateway.admit(asked.model, visitor)
+        answer = CompletionAnswer(
+            asked, completion_id=f"chatcmpl-{uuid4().hex}", model=ready.model_id, created_s=unix_s()
+        )
+        events = _events(gateway, visitor, asked, limits)
+        async with while_there(request):
+            # The engine has taken the conversation: until then a refusal has a status of its own.
+            await anext(events)
+            if not asked.stream:
+                return await _whole(events, asked, answer)
     except ProtocolError as error:
         return _refused(error)
     except ClientDisconnect:
         return Response(status_code=499)
-    with gateway.telemetry.recorder.door("http"):
-        gateway.admit(asked.model, visitor)
-    answer = CompletionAnswer(
-        asked, completion_id=f"chatcmpl-{uuid4().hex}", model=ready.model_id, created_s=unix_s()
-    )
-    if asked.stream:
-        events = _events(gateway, visitor, asked, items)
-        await anext(events)  # the engine has taken the conversation: a refusal is still a status
-        return StreamingResponse(_stream(events, answer), media_type="text/event-stream")
-    return await _whole(_events(gateway, visitor, asked, items), asked, answer)
+    return StreamingResponse(_stream(events, answer), media_type="text/event-stream")
 
 
 ROUTES: tuple[BaseRoute, ...] = (Route("/v1/chat/completions", completions, methods=["POST"]),)
@@ -105,15 +108,16 @@ def _decoded(asked: Asked, limits: Limits, settings: Settings) -> list[said.Crea
 
 
 async def _events(
-    gateway: Gateway, visitor: Visitor, asked: Asked, items: list[said.CreateItem]
+    gateway: Gateway, visitor: Visitor, asked: Asked, limits: Limits
 ) -> AsyncGenerator[heard.EngineEvent | None]:
     """Yields None once the engine has taken the conversation, then what it says of the answer.
 
     Raises:
+        ProtocolError: Some of its sound or pictures cannot be decoded.
         ServerError: The engine refuses, or is lost.
     """
     watch = gateway.telemetry.watch("http")
-    async with _conversation(gateway, visitor, asked, items, watch) as messages:
+    async with _conversation(gateway, visitor, asked, limits, watch) as messages:
         yield None
         while True:
             message = await messages.get()
@@ -136,11 +140,12 @@ async def _conversation(
     gateway: Gateway,
     visitor: Visitor,
     asked: Asked,
-    items: list[said.CreateItem],
+    limits: Limits,
     watch: ConversationWatch,
 ) -> AsyncIterator[asyncio.Queue[Event]]:
     """Opens a conversation, says all of it and asks for the answer; ends it in any case."""
     with gateway.seat(visitor) as name:
+        items = await asyncio.to_thread(_decoded, asked, limits, gateway.settings)
         messages = gateway.engine.subscribe(name)
         try:
             with gateway.telemetry.recorder.door("http"):

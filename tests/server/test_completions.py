@@ -1,7 +1,11 @@
 """`/v1/chat/completions` of a real server, by the official SDK, and what a bare client gets."""
 
+import asyncio
 import base64
 import io
+import json
+import threading
+from contextlib import asynccontextmanager
 
 import httpx
 import numpy as np
@@ -9,8 +13,12 @@ import pytest
 import soundfile
 from openai import AsyncOpenAI, BadRequestError, NotFoundError
 
+from server.media_files import MediaFiles
+from server.settings import load_settings
 from server.sound_files import decoded_sound, encoded_sound
+from streaming.engine.messages.commands import Respond
 from streaming.protocol.errors import ProtocolError
+from tests.server.webrtc.rig import Rig, ScriptedEngine
 
 SHORT = {"max_completion_tokens": 6}
 HELLO = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello."}]
@@ -52,6 +60,100 @@ def test_an_answer_in_every_format(kind):
     pcm = np.zeros(24_000, "<i2").tobytes()
     back = decoded_sound(encoded_sound(pcm, kind), kind, max_ms=2000, param="p")
     assert len(back) / 4 / 16_000 == pytest.approx(1.0, abs=0.1)
+
+
+# --- a scripted engine ------------------------------------------------------------------------
+
+
+class Asking:
+    """A client of the application in this process, which may leave."""
+
+    def __init__(self, app, body):
+        self._scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1", "method": "POST", "scheme": "http", "server": ("server", 80),
+            "client": ("198.51.100.9", 1), "root_path": "", "path": "/v1/chat/completions",
+            "raw_path": b"/v1/chat/completions", "query_string": b"", "headers": [], "state": {},
+        }  # fmt: skip
+        self._in = asyncio.Queue()
+        self._in.put_nowait({"type": "http.request", "body": json.dumps(body).encode()})
+        self.out = asyncio.Queue()
+        self.task = asyncio.create_task(app(self._scope, self._in.get, self.out.put))
+
+    async def leave(self):
+        self._in.put_nowait({"type": "http.disconnect"})
+        async with asyncio.timeout(20):
+            await self.task
+
+
+class Musing(ScriptedEngine):
+    """Takes every question and answers none."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    def answers(self, message):
+        if isinstance(message, Respond):
+            self.asked.set()
+            return ()
+        return super().answers(message)
+
+
+def with_sound(data):
+    sound = {"data": base64.b64encode(data).decode(), "format": "wav"}
+    parts = [{"type": "input_audio", "input_audio": sound}]
+    return {"model": "scripted", "messages": [{"role": "user", "content": parts}]}
+
+
+@asynccontextmanager
+async def scripted(engine, **settings):
+    rig = Rig(engine, load_settings(**settings))
+    try:
+        yield rig
+    finally:
+        await rig.close()
+        assert not rig.gateway.conversations
+        assert not engine.queues
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_client_that_leaves_before_its_answer_gives_its_seat_back(streams):
+    async with scripted(Musing()) as rig:
+        asking = Asking(rig.app, {"model": "scripted", "messages": HELLO, "stream": streams})
+        async with asyncio.timeout(20):
+            await rig.engine.asked.wait()
+        assert len(rig.gateway.conversations) == 1
+        await asking.leave()
+        assert not rig.gateway.conversations
+
+
+async def test_who_may_not_come_in_has_nothing_decoded():
+    async with scripted(ScriptedEngine(), max_openings_per_address=1) as rig:
+        for status in (400, 429):
+            reply = await rig.http.post("/v1/chat/completions", json=with_sound(b"no sound"))
+            assert reply.status_code == status, reply.text
+
+
+async def test_what_is_decoded_has_a_seat(monkeypatch):
+    begun, go_on = asyncio.Event(), threading.Event()
+    loop, part = asyncio.get_running_loop(), MediaFiles.part
+
+    def decode_slowly(files, asked):
+        loop.call_soon_threadsafe(begun.set)
+        assert go_on.wait(20)
+        return part(files, asked)
+
+    monkeypatch.setattr(MediaFiles, "part", decode_slowly)
+    async with scripted(ScriptedEngine(), max_conversations=1) as rig:
+        asking = Asking(rig.app, with_sound(wav()))
+        async with asyncio.timeout(20):
+            await begun.wait()
+            reply = await rig.http.post("/v1/chat/completions", json=with_sound(wav()))
+            assert reply.status_code == 503, reply.text
+            go_on.set()
+            assert (await asking.out.get())["status"] == 200
+            await asking.task
 
 
 # --- a real server ----------------------------------------------------------------------------
