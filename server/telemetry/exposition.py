@@ -1,7 +1,7 @@
 """`GET /metrics`: the registry as Prometheus reads it.
 
 Knows the text formats, and that every series of ours names the model. Does not know what is
-measured, nor on which port it is asked for (`running.py`).
+measured, nor on which port it is asked for (`routes.py`).
 """
 
 from __future__ import annotations

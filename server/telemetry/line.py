@@ -1,13 +1,13 @@
 """A call's packets and pictures, as metrics: what is counted elsewhere is looked at now and then.
 
-Knows `LineMetrics` and counts that only rise. Does not know aiortc, nor whose call it is.
+Knows their metrics and counts that only rise. Does not know aiortc, nor whose call it is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.telemetry.metrics import LineMetrics
+from server.telemetry.metrics import CameraMetrics, LineMetrics
 
 INTERVAL_S = 2.0
 
@@ -46,8 +46,9 @@ class LineStats:
 class LineWatch:
     """One call's."""
 
-    def __init__(self, metrics: LineMetrics) -> None:
+    def __init__(self, metrics: LineMetrics, camera: CameraMetrics) -> None:
         self._metrics = metrics
+        self._camera = camera
         self._last = LineStats()
         self._thinned = 0
 
@@ -63,10 +64,10 @@ class LineWatch:
 
     def saw(self, *, is_kept: bool, thinned: int) -> None:
         """A picture came; `thinned` is how many of those kept were thrown away since the start."""
-        self._metrics.frames.inc()
+        self._camera.frames.inc()
         if is_kept:
-            self._metrics.sampled.inc()
-        self._metrics.dropped.labels("thinned").inc(thinned - self._thinned)
+            self._camera.sampled.inc()
+        self._camera.dropped.labels("thinned").inc(thinned - self._thinned)
         self._thinned = thinned
 
     def look(self, stats: LineStats) -> None:

@@ -88,12 +88,6 @@ class ReplyMetrics:
             names.FIRST_S,
             transport=names.TRANSPORTS,
         )
-        self.first_packet = make.histogram(
-            "audio_ttfp_seconds",
-            "From asking the engine for a reply to its first packet of sound.",
-            names.FIRST_S,
-            transport=names.TRANSPORTS,
-        )
         self.whole = make.histogram(
             "e2e_request_latency_seconds",
             "From asking the engine for a reply to its end.",
@@ -107,6 +101,18 @@ class ReplyMetrics:
         )
         self.cached_tokens = make.counter(
             "prompt_tokens_cached", "Positions of prompts that were in the cache already."
+        )
+
+
+class SpeechMetrics:
+    """Replies that are spoken."""
+
+    def __init__(self, make: Maker) -> None:
+        self.first_packet = make.histogram(
+            "audio_ttfp_seconds",
+            "From asking the engine for a reply to its first packet of sound.",
+            names.FIRST_S,
+            transport=names.TRANSPORTS,
         )
         self.speech_s = make.counter("speech_generated_seconds", "Sound that came from the engine.")
         self.duration = make.histogram(
@@ -197,7 +203,7 @@ class SessionMetrics:
 
 
 class LineMetrics:
-    """WebRTC's packets."""
+    """WebRTC's connection, and its packets of sound."""
 
     def __init__(self, make: Maker) -> None:
         self.connect = make.histogram(
@@ -237,6 +243,12 @@ class LineMetrics:
         self.skipped = make.counter(
             "pacing_skipped_frames", "Frames that were left out after a stall."
         )
+
+
+class CameraMetrics:
+    """WebRTC's pictures."""
+
+    def __init__(self, make: Maker) -> None:
         self.frames = make.counter("video_frames_received", "Pictures that came from cameras.")
         self.sampled = make.counter("video_frames_sampled", "Pictures that were kept.")
         self.dropped = make.counter(
@@ -252,9 +264,11 @@ class Metrics:
         make = Maker(self.registry)
         self.felt = FeltMetrics(make)
         self.replies = ReplyMetrics(make)
+        self.speech = SpeechMetrics(make)
         self.turns = TurnMetrics(make)
         self.sessions = SessionMetrics(make)
         self.line = LineMetrics(make)
+        self.camera = CameraMetrics(make)
         self.loop_lag = make.histogram(
             "event_loop_lag_seconds",
             "How much later than due the gateway's event loop turned to a timer.",

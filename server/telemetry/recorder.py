@@ -109,23 +109,23 @@ class Recorder:
             felt.stage.labels(stage, transport).observe(part_s, trace)
 
     def _count(self, report: ReplyReport, trace: Trace | None) -> None:
-        transport, replies = report.transport, self._metrics.replies
+        transport, replies, speech = report.transport, self._metrics.replies, self._metrics.speech
         replies.replies.labels(report.status, transport).inc()
         replies.cached_tokens.inc(report.usage.cached_tokens)
-        replies.speech_s.inc(report.sound_s)
+        speech.speech_s.inc(report.sound_s)
         figures = [
             (replies.first_token.labels(transport), report.first_text_s),
-            (replies.first_packet.labels(transport), report.first_packet_s),
+            (speech.first_packet.labels(transport), report.first_packet_s),
             (replies.queue_wait, report.queue_wait_s),
             (self._metrics.turns.cancel, report.cancel_s),
         ]
         if report.status in ("completed", "incomplete"):
             figures.append((replies.whole.labels(transport), report.whole_s))
             if report.sound_s > 0:
-                figures.append((replies.duration.labels(transport), report.sound_s))
-                figures.append((replies.rtf.labels(transport), report.rtf))
+                figures.append((speech.duration.labels(transport), report.sound_s))
+                figures.append((speech.rtf.labels(transport), report.rtf))
                 if transport in names.SPOKEN:
-                    figures.append((replies.underrun.labels(transport), report.underrun_s))
+                    figures.append((speech.underrun.labels(transport), report.underrun_s))
         for histogram, value in figures:
             if value is not None:
                 histogram.observe(value, trace)

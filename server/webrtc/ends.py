@@ -44,7 +44,8 @@ class Ends:
     def of(cls, gateway: Gateway, offer: Offer, watch: ConversationWatch, playout: Playout) -> Ends:
         """Makes those of one call; the peer has to be closed."""
         settings = gateway.settings
-        line = LineWatch(gateway.telemetry.metrics.line)
+        metrics = gateway.telemetry.metrics
+        line = LineWatch(metrics.line, metrics.camera)
 
         def played(frame: Frame, late_s: float, skipped_frames: int) -> None:
             watch.played(frame)

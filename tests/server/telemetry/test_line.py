@@ -11,7 +11,7 @@ from tests.server.webrtc.rig import CameraTrack, PeerError, calling, question
 
 def test_only_what_has_happened_since_the_last_look_is_added():
     meters = Meters()
-    line = LineWatch(meters.metrics.line)
+    line = LineWatch(meters.metrics.line, meters.metrics.camera)
     line.look(LineStats(received=10, lost_in=1, jitter_in_s=0.002, sent=20))
     line.look(LineStats(received=15, lost_in=1, jitter_in_s=0.002, sent=30))
     line.look(LineStats(received=15, lost_in=1, jitter_in_s=0.002, sent=40))
@@ -23,7 +23,7 @@ def test_only_what_has_happened_since_the_last_look_is_added():
 
 def test_each_report_of_the_peer_counts_once():
     meters = Meters()
-    line = LineWatch(meters.metrics.line)
+    line = LineWatch(meters.metrics.line, meters.metrics.camera)
     line.look(LineStats(reported=1, lost_out=2, jitter_out_s=0.004))
     line.look(LineStats(reported=1, lost_out=2, jitter_out_s=0.004, rtt_s=0.05))
     line.look(LineStats(reported=2, lost_out=3, jitter_out_s=0.004, rtt_s=0.05))
@@ -34,7 +34,7 @@ def test_each_report_of_the_peer_counts_once():
 
 def test_counts_of_a_new_source_begin_anew():
     meters = Meters()
-    line = LineWatch(meters.metrics.line)
+    line = LineWatch(meters.metrics.line, meters.metrics.camera)
     line.look(LineStats(given=100, held_s=1.0))
     line.look(LineStats(given=5, held_s=0.25))
     assert meters.value("jitter_buffer_packets_total") == 105
@@ -43,7 +43,7 @@ def test_counts_of_a_new_source_begin_anew():
 
 def test_pictures_are_counted_as_they_come_are_kept_and_go():
     meters = Meters()
-    line = LineWatch(meters.metrics.line)
+    line = LineWatch(meters.metrics.line, meters.metrics.camera)
     for is_kept, thinned in ((True, 0), (False, 0), (True, 3), (True, 3)):
         line.saw(is_kept=is_kept, thinned=thinned)
     assert meters.value("video_frames_received_total") == 4
