@@ -14,11 +14,10 @@ from server.telemetry.ear import Hearing, WatchedEar
 from streaming.engine.messages.events import EngineReady
 from streaming.media.eye import Eye
 from streaming.media.mouth import Mouth
-from streaming.media.playout import Playout
 from streaming.media.video import MODEL_PIXELS
 from streaming.protocol.errors import CapabilityError
 from streaming.protocol.limits import Limits, ModelProfile
-from streaming.protocol.live import LiveMouth, LiveSession
+from streaming.protocol.live import LiveMouth, LiveSession, LoudspeakerPort
 from streaming.protocol.ports import MouthPort, RatesPort
 from streaming.protocol.qwen.options import ga_defaults
 from streaming.protocol.qwen.session import QwenSession
@@ -69,7 +68,7 @@ def new_live_session(
     ready: EngineReady,
     settings: Settings,
     hearing: Hearing,
-    playout: Playout,
+    loudspeaker: LoudspeakerPort,
     defaults: dict[str, Any] | None = None,
     *,
     rates: RatesPort = list,
@@ -81,7 +80,7 @@ def new_live_session(
     """
     mouth = LiveMouth()
     session = new_session(ready, settings, hearing, defaults, mouth, rates=rates)
-    return LiveSession(session, mouth, playout)
+    return LiveSession(session, mouth, loudspeaker)
 
 
 def new_qwen_session(

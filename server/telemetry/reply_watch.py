@@ -1,7 +1,7 @@
 """One reply's moments, from being asked for to its last sound, and what they come to.
 
 Knows moments on a monotonic clock, and the engine's own times of the same reply. Does not know who
-notes them (`watch.py`) or who is told (`record.py`).
+notes them (`watch.py`) or who is told (`recorder.py`).
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ class ReplyWatch:
         first_sent_s: When its first sound left.
         audible_s: When the first sample that can be heard left.
         is_told: The client has been told of its end.
+        is_pushed: A loudspeaker of ours was given some of it.
         is_played_out: A loudspeaker of ours has nothing more of it.
     """
 
@@ -117,6 +118,7 @@ class ReplyWatch:
     done: ResponseDone | None = None
     player: Player = field(default_factory=Player)
     is_told: bool = False
+    is_pushed: bool = False
     is_played_out: bool = False
 
     @property

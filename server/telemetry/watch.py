@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from server.outbox import Sent
 from server.telemetry import wire
+from server.telemetry.barge_in import SHORT_MS, BargeIn
 from server.telemetry.content_log import ContentLog
 from server.telemetry.names import TURN_DETECTIONS, Transport, TurnDetection
 from server.telemetry.player import Player
@@ -30,19 +30,6 @@ from streaming.engine.messages.events import (
 from streaming.media.codecs import AUDIBLE, is_silent
 from streaming.media.playout import Frame
 from streaming.protocol.commands import Aside, CancelResponse, Command, StartResponse
-
-# Speech shorter than this that interrupts a reply was no turn: a cough, a "mhm".
-SHORT_MS = 300
-
-
-@dataclass(slots=True)
-class BargeIn:
-    """Speech into a reply: when it began, and what is known of its turn."""
-
-    onset_s: float
-    was_heard: bool
-    item_id: str | None = None
-    is_over: bool = False
 
 
 class ConversationWatch:
@@ -210,6 +197,11 @@ class ConversationWatch:
                     self._false_interruption("dropped")
         return None
 
+    def pushed(self, response_id: str) -> None:
+        """A loudspeaker of ours was given some of a reply."""
+        if response_id in self._replies:
+            self._replies[response_id].is_pushed = True
+
     def played(self, frame: Frame) -> None:
         """A loudspeaker of ours has played a frame."""
         now_s = self._clock()
@@ -289,8 +281,7 @@ class ConversationWatch:
 
     def _settle(self, reply: ReplyWatch) -> None:
         """Reports a reply whose end is told, and whose sound, if we play it, is over."""
-        is_heard = self.transport == "webrtc" and reply.sound_s > 0
-        if reply.is_told and (reply.is_played_out or not is_heard):
+        if reply.is_told and (reply.is_played_out or not reply.is_pushed):
             self._finish(reply.response_id)
 
     def _finish(self, response_id: str) -> None:

@@ -19,6 +19,7 @@ from server.errors import EngineLostError, ServerError
 from server.gateway import Gateway
 from server.lifetime import Lifetime
 from server.sessions import new_live_session
+from server.telemetry.loudspeaker import WatchedLoudspeaker
 from server.webrtc.ends import Ends
 from server.webrtc.errors import (
     CallError,
@@ -68,8 +69,9 @@ class Call:
         self._ready, self._offer, self._settings = ready, offer, settings
         self._watch = watch = gateway.telemetry.watch("webrtc")
         rates = partial(gateway.doors.rates, visitor)
+        loudspeaker = WatchedLoudspeaker(playout, watch.pushed)
         try:
-            live = new_live_session(ready, settings, watch, playout, session, rates=rates)
+            live = new_live_session(ready, settings, watch, loudspeaker, session, rates=rates)
         except ProtocolError as error:
             raise OfferError(error.message, error.param, error.code) from None
         self._ends = Ends.of(gateway, offer, watch, playout)

@@ -82,6 +82,8 @@ class Talk:
             delta = "A" * (len(pcm) * 4 // 3)
             event = {"type": "response.output_audio.delta", "response_id": "r", "delta": delta}
             self.note(event)
+        else:
+            self.watch.pushed("r")
 
     def done(self, status="completed", **fields):
         self.watch.heard(ResponseDone(**REPLY, status=status, timings=TIMINGS, **fields))
@@ -295,6 +297,16 @@ def test_a_loudspeaker_of_ours_is_timed_until_its_last_sound():
     assert talk.value("barge_in_seconds_count", transport="webrtc") == 1
     talk.done("cancelled")
     assert talk.value("responses_total", status="cancelled", transport="webrtc") == 1
+
+
+def test_a_reply_that_a_loudspeaker_of_ours_never_had_is_over_when_its_end_is_told():
+    talk = Talk("webrtc")
+    talk.at(0.0).ask()
+    talk.at(0.1).watch.commanded(said.CancelResponse(response_id="r", heard_ms=None))
+    talk.at(0.2).watch.heard(AudioDelta(**REPLY, pcm=tone(0.5)))  # was on its way already
+    talk.at(0.3).done("cancelled")
+    assert talk.value("responses_total", status="cancelled", transport="webrtc") == 1
+    assert talk.watch.state == "listening"
 
 
 def test_the_betas_names_are_understood():

@@ -5,8 +5,16 @@ import logging
 
 import pytest
 
-from streaming.engine.messages.commands import Respond, TruncateItem, UserAudio, UserAudioStop
-from tests.server.webrtc.rig import calling, question
+from streaming.engine.messages.commands import (
+    CancelResponse,
+    Respond,
+    TruncateItem,
+    UserAudio,
+    UserAudioStop,
+)
+from streaming.engine.messages.events import AudioDelta, ResponseDone
+from tests.server.telemetry.rig import value
+from tests.server.webrtc.rig import ScriptedEngine, calling, question, tone
 
 logger = logging.getLogger("omnilive.tests")
 
@@ -62,6 +70,32 @@ async def test_barge_in_silences_the_peer_and_cuts_what_was_not_played():
         assert abs(truncated["audio_end_ms"] - heard_ms) < 200
         (cut,) = rig.engine.of(TruncateItem)
         assert cut.audio_end_ms == truncated["audio_end_ms"]
+
+
+async def test_a_reply_that_was_cancelled_before_it_was_heard_is_over_with_its_end():
+    def answers(message):
+        match message:
+            case CancelResponse(conversation_id=name, response_id=response):
+                reply = {"conversation_id": name, "response_id": response}
+                return (
+                    AudioDelta(**reply, pcm=tone(0.5)),
+                    ResponseDone(**reply, status="cancelled"),
+                )
+            case Respond():
+                return ()
+        return ScriptedEngine.answers(rig.engine, message)
+
+    async with calling() as rig:
+        rig.engine.answers = answers
+        peer = rig.peer()
+        await peer.call()
+        await peer.until("conversation.created")
+        peer.send("response.create")
+        await peer.until("response.created")
+        peer.send("response.cancel")
+        await peer.until("response.done")
+        ended = {"status": "cancelled", "transport": "webrtc"}
+        assert value(rig.gateway.telemetry.metrics, "responses_total", **ended) == 1
 
 
 async def test_session_options_beside_the_offer_are_in_force_at_once():
