@@ -66,8 +66,12 @@ class Agenda:
 
     def _may_go_on(self, conversation: Conversation) -> bool:
         """Tells whether the reply has begun, or its whole question is in the cache."""
-        assert conversation.reply is not None
-        return conversation.reply.begun or not conversation.hearing
+        reply, timeline = conversation.reply, conversation.timeline
+        assert reply is not None
+        return reply.begun or not any(
+            timeline.is_before(hearing.item, reply.item)
+            for hearing in conversation.hearing.values()
+        )
 
     def _of_reply(self, name: str, reply: Reply) -> Iterator[Work]:
         playing = reply.playout.started_s is not None

@@ -69,18 +69,18 @@ class Replies:
         """Sets a reply up; the loop does the rest.
 
         Raises:
-            ItemStateError: A reply is under way, or the user is still speaking.
+            ItemStateError: A reply is under way, or the user still speaks what it is to answer.
             RefusedError: The context has no room for a reply, or there is no such voice.
         """
         if conversation.reply is not None:
             raise ItemStateError(f"{conversation.reply.response_id!r} is still under way")
-        if any(h.phase is not Phase.STOPPED for h in conversation.hearing.values()):
-            raise ItemStateError("a spoken item is still open; stop or drop it first")
+        previous_item_id = _place(conversation)
         voice = asked.voice or conversation.voice
         if voice not in self._model.speakers:
             raise RefusedError(f"no voice {voice!r}; voices: {', '.join(self._model.speakers)}")
         tools, own_system = self._tools(conversation, asked)
-        item, room = self._open_answer(conversation, asked, tools, own_system)
+        system = self._own_system(conversation, asked, tools) if own_system else conversation.system
+        item, room = self._open_answer(conversation, asked, system, previous_item_id)
         wanted = asked.max_output_tokens or self._memory.capacity_tokens
         seed = self._seed ^ zlib.crc32(asked.response_id.encode())
         conversation.reply = Reply(
@@ -121,24 +121,25 @@ class Replies:
         self,
         conversation: Conversation,
         asked: Respond,
-        tools: tuple[str, ...],
-        own_system: bool,
+        system: Piece,
+        previous_item_id: str | None,
     ) -> tuple[Item, int]:
         """Puts the answer's item into the timeline -> the item, and how many tokens it may have."""
         timeline = conversation.timeline
-        system = self._own_system(conversation, asked, tools) if own_system else conversation.system
+        replaced = system is not conversation.system
         self._make_room(conversation, asked, len(system) - len(conversation.system))
         timeline.room.begin_answer()
         try:
-            item = timeline.begin_answer(asked.item_id)
+            item, cut = timeline.begin_answer(asked.item_id, previous_item_id)
+            self._memory.cut(conversation.slot, cut)
             try:
-                if own_system:
+                if replaced:
                     self._memory.cut(conversation.slot, timeline.set_system(system))
                 self._reserve(conversation, system)
                 return item, self._room(timeline)
             except RefusedError:
                 self._memory.cut(conversation.slot, timeline.remove(asked.item_id))
-                self._restore_system(conversation, own_system)
+                self._restore_system(conversation, replaced)
                 raise
         except ConversationError:
             timeline.room.end_answer()
@@ -348,6 +349,24 @@ class Replies:
         thinker = self._model.config.thinker
         images = ids.count(thinker.image_token_index) + ids.count(thinker.video_token_index)
         return ids.count(thinker.audio_token_index), images
+
+
+def _place(conversation: Conversation) -> str | None:
+    """Returns behind which item an answer goes: None for the last, or the last before open ones.
+
+    Raises:
+        ItemStateError: Something else follows an open item, or nothing before it wants an answer.
+    """
+    hearings = conversation.hearing.items()
+    still_open = {name for name, h in hearings if h.phase is not Phase.STOPPED}
+    if not still_open:
+        return None
+    items = list(conversation.timeline.items)
+    while items and items[-1].item_id in still_open:
+        still_open.remove(items.pop().item_id)
+    if still_open or not items or items[-1].role == "assistant":
+        raise ItemStateError("a spoken item is still open; stop or drop it first")
+    return items[-1].item_id
 
 
 def call_item_id(reply_item_id: str, index: int) -> str:

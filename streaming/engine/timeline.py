@@ -89,6 +89,15 @@ class Timeline:
         before = self._items[: self._items.index(item)]
         return len(self._system) + sum(map(len, before))
 
+    @property
+    def items(self) -> Sequence[Item]:
+        """All of them, in order."""
+        return self._items
+
+    def is_before(self, item: Item, other: Item) -> bool:
+        """Tells whether `item` stands before `other`."""
+        return self._items.index(item) < self._items.index(other)
+
     def is_behind(self, item: Item, previous_item_id: str | None) -> bool:
         """Tells whether what is put behind `previous_item_id` comes behind `item`."""
         if previous_item_id is None:
@@ -232,16 +241,20 @@ class Timeline:
         self._replace(item, 0, pieces)
         return start + (min(len(old), len(new)) if same is None else same)
 
-    def begin_answer(self, item_id: str) -> Item:
-        """Turns the expected answer's opening into an item at the end that grows.
+    def begin_answer(self, item_id: str, previous_item_id: str | None = None) -> tuple[Item, int]:
+        """Puts an item that grows where an answer is to stand; see `insert`.
+
+        At the end it takes the place of the expected answer's opening.
 
         Raises:
             DuplicateItemError: The conversation holds an item of this id.
             RefusedError: There is no room for it.
         """
+        expected = self._expects_answer and previous_item_id is None
+        whole = len(self)
         item = Item(item_id=item_id, role="assistant", pieces=[self._opening], complete=False)
-        self.insert(item)
-        return item
+        cut = self.insert(item, previous_item_id)
+        return item, whole if expected else cut
 
     def make_room(self, tokens: int, *, keep: Item | None = None, must: bool = True) -> int:
         """Forgets the oldest items if these many tokens would not fit otherwise.

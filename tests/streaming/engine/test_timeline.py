@@ -58,15 +58,27 @@ def test_an_answer_begins_where_its_opening_was() -> None:
     made = timeline(("a", (10,)))
     made.expect_answer(made.item("a"))
     before = tokens(made)
-    item = made.begin_answer("r")
+    item, cut = made.begin_answer("r")
+    assert cut == len(before)
     assert tokens(made) == before
     assert made.rewrite(item, [OPENING, Piece((50, 51)), Piece((99,))]) == len(before)
     assert tokens(made) == [*before, 50, 51, 99]
 
 
+def test_an_answer_may_stand_before_the_end() -> None:
+    made = timeline(("a", (10,)), ("b", (20,)))
+    made.expect_answer(made.item("b"))
+    item, cut = made.begin_answer("r", "a")
+    assert tokens(made) == [1, 2, 3, 10, 90, 91, 20]
+    assert cut == made.start_of(item) == 4
+    assert made.is_before(made.item("a"), item)
+    assert not made.is_before(made.item("b"), item)
+    assert [each.item_id for each in made.items] == ["a", "r", "b"]
+
+
 def test_a_rewrite_keeps_what_is_the_same() -> None:
     made = timeline(("a", (10,)))
-    item = made.begin_answer("r")
+    item, _ = made.begin_answer("r")
     made.rewrite(item, [OPENING, Piece((50, 51, 52)), Piece((99,))])
     assert made.rewrite(item, [OPENING, Piece((50,)), Piece((99,))]) == 4 + 2 + 1
     assert made.rewrite(item, []) == 4

@@ -297,3 +297,54 @@ def test_next_to_no_sound_is_still_a_turn(model: OmniModel, seconds: float) -> N
     driver = opened(model)
     driver.settle(*TALK.spoken("q", speech(seconds)), TALK.respond("r"))
     assert driver.done("r").status in ("completed", "incomplete")
+
+
+@pytest.mark.parametrize("answered_ms", [0, 2500])
+def test_a_question_is_answered_while_the_next_is_spoken(
+    model: OmniModel, answered_ms: int
+) -> None:
+    talk, offline = Talk(), Offline(model)
+    driver = Driver(Engine(model, SETTINGS))
+    first, second = speech(0.9), speech(2.6, seed=1)
+    driver.settle(talk.open())
+    driver.say(*talk.spoken("q1", first))
+    if answered_ms:
+        driver.settle()
+    # The next item opens as soon as the first has ended, on either side of the wish for a reply.
+    driver.say(talk.start("q2"), talk.audio("q2", second[: 64 * answered_ms]))
+    if answered_ms:
+        driver.settle()
+    driver.settle(talk.respond("r1"), talk.audio("q2", second[64 * answered_ms :]))
+    whole = [*offline.system(), *offline.spoken(first)]
+    expected = offline.say(whole, "r1")
+    assert driver.said("r1")[0] == expected.text
+    assert_same_sound(driver.said("r1")[1], expected.pcm)
+    driver.settle(talk.stop("q2"), talk.respond("r2"))
+    whole += [*offline.answer(expected.tokens), *offline.spoken(second)]
+    expected = offline.say(whole, "r2")
+    assert driver.said("r2")[0] == expected.text
+    assert_same_sound(driver.said("r2")[1], expected.pcm)
+    assert_remembers(driver, offline, [*whole, *offline.answer(expected.tokens)])
+
+
+def test_a_reply_goes_on_where_an_item_opens_before_its_first_token(model: OmniModel) -> None:
+    talk, offline = Talk(), Offline(model)
+    driver = Driver(Engine(model, SETTINGS))
+    driver.settle(talk.open(), *talk.spoken("q1", speech(0.9)))
+    driver.settle(talk.respond("r"), talk.start("q2"), talk.audio("q2", speech(2.6)))
+    expected = offline.say([*offline.system(), *offline.spoken(speech(0.9))], "r")
+    assert driver.said("r")[0] == expected.text
+    assert_same_sound(driver.said("r")[1], expected.pcm)
+
+
+def test_what_was_written_behind_an_open_item_is_not_answered_before_it(model: OmniModel) -> None:
+    talk = Talk()
+    driver = Driver(Engine(model, SETTINGS))
+    driver.settle(talk.open(), *talk.spoken("q1", speech(0.9)), talk.start("q2"))
+    driver.settle(talk.typed("q3", "And?"), talk.respond("r"))
+    assert driver.done("r").error.code == "invalid_state"
+    # Nor is there anything to answer before an open item that follows an answer.
+    driver.settle(talk.delete("q2"), talk.respond("r2"))
+    driver.settle(talk.start("q4"), talk.respond("r3"))
+    assert driver.done("r2").error is None
+    assert driver.done("r3").error.code == "invalid_state"
