@@ -128,7 +128,7 @@ class EngineClient:
         For a conversation that was lost (its queue ends with a fatal fault) this does nothing.
 
         Raises:
-            TypeError: The message holds what cannot be written, such as half a surrogate pair.
+            WireError: The message holds what cannot be written, such as half a surrogate pair.
         """
         lost = isinstance(message, OfConversation) and message.conversation_id not in self._queues
         if not lost and self._link is not None:

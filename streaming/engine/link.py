@@ -92,7 +92,7 @@ class EngineLink:
         """Queues a message; waits while the engine is `queue_messages` behind.
 
         Raises:
-            TypeError: It holds what cannot be written, such as half a surrogate pair.
+            WireError: It holds what cannot be written, such as half a surrogate pair.
         """
         frames = encode(message)
         if self._ended.done():

@@ -23,7 +23,7 @@ from streaming.engine.messages.events import (
     TextDelta,
 )
 from streaming.engine.settings import ClientSettings, EngineSettings
-from streaming.errors import EngineGoneError
+from streaming.errors import EngineGoneError, WireError
 from tests.streaming.engine.driver import Talk, speech
 from tests.streaming.engine.scripted_worker import READY
 
@@ -180,7 +180,7 @@ async def test_what_cannot_be_written_is_its_senders_alone() -> None:
         await client.start()
         await opened(client, "a")
         part = TextPart(text="\ud800")
-        with pytest.raises(TypeError):
+        with pytest.raises(WireError):
             await client.send(AddItem(conversation_id="a", item_id="i", role="user", parts=(part,)))
         await opened(client, "b")
         assert client.died == 0
