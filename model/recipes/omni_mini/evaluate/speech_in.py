@@ -18,6 +18,7 @@ from model.mel import LogMel
 from model.omni import OmniModel
 from model.prompt import Audio, Message, Part, PromptBuilder, Text
 from model.recipes.omni_mini.evaluate.key_word import agrees, key_word
+from model.recipes.omni_mini.evaluate.result import Reading
 
 REPLY_TOKENS = 32
 _EAR_RATE_HZ = 16_000
@@ -105,9 +106,7 @@ def ask_aloud(
     return found
 
 
-def hear_recordings(
-    model: OmniModel, paths: Sequence[Path], *, most_s: float
-) -> list[tuple[str, str, str]]:
+def hear_recordings(model: OmniModel, paths: Sequence[Path], *, most_s: float) -> list[Reading]:
     """Plays human recordings to the model.
 
     Args:
@@ -116,7 +115,7 @@ def hear_recordings(
         most_s: Only so much of each is played.
 
     Returns:
-        `(file name, transcript, answer)` of each.
+        One entry a recording.
     """
     listener = Listener(model)
     found = []
@@ -126,5 +125,6 @@ def hear_recordings(
         played = mono[: int(most_s * _EAR_RATE_HZ)]
         samples = torch.from_numpy(np.ascontiguousarray(played, np.float32))
         answer = listener.answer(Audio(samples=samples))
-        found.append((path.name, listener.transcribe(samples), answer))
+        transcript = listener.transcribe(samples)
+        found.append(Reading(recording=path.name, transcript=transcript, answer=answer))
     return found
