@@ -1,8 +1,4 @@
-# Every word here is one that CI and the README use.
-#   make serve        the server on http://127.0.0.1:8000
-#   make demo         one spoken question, streamed, answered, written to a file
-#   make test         the tests
-#   make check        what CI runs: lint, types, import rules, tests
+# Every word here is one that CI and the README use; what follows its ## is what `make help` says.
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -17,10 +13,10 @@ EXTRA  ?= test,train
 ARGS   ?=
 CODE   := server streaming model clients deploy tests
 
-.PHONY: help serve demo talk test test-all lint format types imports check bench eval parity-full train clean
+.PHONY: help serve demo test test-all lint format types imports check bench eval parity-full train clean
 
-help:
-	@sed -n '2,5s/^# *//p' Makefile
+help:  ## this list
+	@sed -n 's/^\([a-z.][a-z.-]*\):.*## */\1 /p' Makefile | while read -r word does; do printf 'make %-12s  %s\n' "$$word" "$$does"; done
 
 # The stamp keeps the environment from being rebuilt; it ages with what it was made from.
 $(VENV)/.stamp: pyproject.toml requirements/omni-mini.txt requirements/smart-turn.txt requirements/train.txt
@@ -32,48 +28,48 @@ $(VENV)/.stamp: pyproject.toml requirements/omni-mini.txt requirements/smart-tur
 	touch $@
 
 .PHONY: .venv
-.venv: $(VENV)/.stamp
+.venv: $(VENV)/.stamp  ## the Python environment that all of these use
 
-serve: $(VENV)/.stamp
+serve: $(VENV)/.stamp  ## the server on http://127.0.0.1:8000
 	$(BIN)/omnilive serve $(ARGS)
 
-demo: $(VENV)/.stamp
+demo: $(VENV)/.stamp  ## one spoken question, streamed, answered, written to a file
 	$(BIN)/omnilive demo $(ARGS)
 
-test: $(VENV)/.stamp
+test: $(VENV)/.stamp  ## the tests, without the slow ones
 	$(BIN)/pytest -m "not slow" $(ARGS)
 
-test-all: $(VENV)/.stamp
+test-all: $(VENV)/.stamp  ## all tests, the slow ones too
 	$(BIN)/pytest $(ARGS)
 
-lint: $(VENV)/.stamp
+lint: $(VENV)/.stamp  ## ruff: rules and format
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 
-format: $(VENV)/.stamp
+format: $(VENV)/.stamp  ## what ruff can mend by itself
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-types: $(VENV)/.stamp
+types: $(VENV)/.stamp  ## mypy
 	$(BIN)/mypy
 
-imports: $(VENV)/.stamp
+imports: $(VENV)/.stamp  ## who may import whom
 	$(BIN)/lint-imports
 
-check: lint types imports test
+check: lint types imports test  ## what CI runs: lint, types, import rules, tests
 
-bench: $(VENV)/.stamp
+bench: $(VENV)/.stamp  ## how fast it is, beside the reference
 	$(BIN)/omnilive bench all $(ARGS)
 
-eval: $(VENV)/.stamp
+eval: $(VENV)/.stamp  ## how well omni-mini speaks and hears
 	$(BIN)/omnilive eval all $(ARGS)
 
 # The released model's shapes with random weights beside the reference: needs 22 GiB of memory and minutes.
-parity-full: $(VENV)/.stamp
+parity-full: $(VENV)/.stamp  ## the released shapes beside the reference: 22 GiB of memory, minutes
 	$(BIN)/pytest -m slow tests/model/test_parity_full.py $(ARGS)
 
-train: $(VENV)/.stamp
+train: $(VENV)/.stamp  ## the recipe of omni-mini; ARGS names a stage
 	$(BIN)/omnilive train $(ARGS)
 
-clean:
+clean:  ## removes what tools left behind
 	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
