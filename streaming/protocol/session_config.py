@@ -31,7 +31,7 @@ from streaming.protocol.session_options import (
     SessionConfig,
     Voice,
 )
-from streaming.protocol.tools import parsed_tools
+from streaming.protocol.tools import kept_choice, parsed_tools
 from streaming.protocol.validation import shown, validated
 
 OPENAI_VOICES = frozenset(
@@ -93,6 +93,9 @@ def updated(
     defaults = default_config(profile).model_dump()
     merged = merged_session(config.model_dump(), patch, defaults)
     wanted = validated(SessionConfig, merged, under="session")
+    if "tools" in patch and "tool_choice" not in patch:
+        choice = kept_choice(config.tool_choice, wanted.tools)
+        wanted = wanted.model_copy(update={"tool_choice": choice})
     limits.check_text(len(wanted.instructions), param="session.instructions")
     _refuse_unserved(wanted, profile)
     return _resolved(wanted, profile)

@@ -68,6 +68,13 @@ def parsed_tools(tools: list[Object], tool_choice: str | Object, *, under: str) 
     return Tools(texts=texts, choice=choice, function=function_name)
 
 
+def kept_choice(choice: str | Object, tools: list[Object]) -> str | Object:
+    """A choice that was made among other tools; "auto" if it is not to be had among these."""
+    if isinstance(choice, dict):
+        return choice if choice["name"] in [tool.get("name") for tool in tools] else "auto"
+    return "auto" if choice == "required" and not tools else choice
+
+
 def _function(tool: Object, param: str) -> FunctionTool:
     kind = tool.get("type")
     if kind == "mcp":

@@ -89,6 +89,31 @@ def test_whether_there_may_be_several_calls_goes_to_the_engine(session, response
     assert start.parallel_tool_calls is several
 
 
+@pytest.mark.parametrize(
+    ("choice", "tools", "left"),
+    [
+        ({"type": "function", "name": "time"}, [WEATHER], "auto"),
+        ({"type": "function", "name": "time"}, [], "auto"),
+        ({"type": "function", "name": "time"}, None, "auto"),
+        ({"type": "function", "name": "time"}, [TIME], {"type": "function", "name": "time"}),
+        ("required", [], "auto"),
+        ("required", [TIME], "required"),
+        ("none", [], "none"),
+    ],
+)
+def test_a_choice_does_not_outlive_the_tools_it_was_made_among(choice, tools, left):
+    rig = with_tools(tool_choice=choice)
+    session = rig.update({"type": "realtime", "tools": tools})
+    assert (session["tools"], session["tool_choice"]) == (tools or [], left)
+
+
+def test_a_choice_that_comes_with_its_tools_must_be_among_them():
+    rig = with_tools()
+    wanted = {"tools": [TIME], "tool_choice": {"type": "function", "name": "weather"}}
+    error = error_of(rig.send("session.update", session={"type": "realtime", **wanted}))
+    assert error["param"] == "session.tool_choice.name"
+
+
 def test_a_response_has_tools_of_its_own():
     rig = with_tools(tool_choice={"type": "function", "name": "weather"})
     rig.send("response.create", response={"tools": [TIME]})
