@@ -110,7 +110,8 @@ def merged_session(base: Object, patch: Object, defaults: Object) -> Object:
     if "type" not in patch:
         message = "Missing required parameter: 'session.type'."
         raise ProtocolError("missing_required_parameter", message, "session.type")
-    return _merge(base, patch, defaults, _MERGED)
+    # Elsewhere null brings the default back; a type has to be said.
+    return _merge(base, patch, defaults, _MERGED) | {"type": patch["type"]}
 
 
 def _merge(base: Object, patch: Object, defaults: Object, merged: Object) -> Object:
@@ -158,7 +159,8 @@ def _resolved(config: SessionConfig, profile: ModelProfile) -> SessionConfig:
     voice = voice_named(config.audio.output.voice, profile, param="session.audio.output.voice")
     output = config.audio.output.model_copy(update={"voice": voice})
     audio = config.audio.model_copy(update={"output": output})
-    return config.model_copy(update={"audio": audio, "model": profile.model_id})
+    tools = [{"type": "function", **tool} for tool in config.tools]
+    return config.model_copy(update={"audio": audio, "model": profile.model_id, "tools": tools})
 
 
 def _refuse_unserved(config: SessionConfig, profile: ModelProfile) -> None:

@@ -22,9 +22,9 @@ _PLAIN_CHOICES = ("auto", "none", "required")
 
 
 class FunctionTool(Wire):
-    """A function that a reply may call."""
+    """A function that a reply may call; clients may leave its type out."""
 
-    type: Literal["function"]
+    type: Literal["function"] = "function"
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
     description: str | None = None
     parameters: Object | None = None

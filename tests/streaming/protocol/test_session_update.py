@@ -242,6 +242,7 @@ WRONG = [
     ({"max_output_tokens": 4097}, "integer_above_max_value", "session.max_output_tokens"),
     ({"max_output_tokens": True}, "invalid_type", "session.max_output_tokens"),
     ({"type": "transcription"}, "invalid_value", "session.type"),
+    ({"type": None}, "invalid_value", "session.type"),
     ({"audio": 3}, "invalid_type", "session.audio"),
     (
         under_input(format={"type": "audio/pcm", "rate": 16000}),
@@ -288,6 +289,8 @@ WRONG = [
         "invalid_value",
         "session.tools[1].name",
     ),
+    ({"tools": [{"type": "tool", "name": "f"}]}, "invalid_value", "session.tools[0].type"),
+    ({"tools": [{"type": None, "name": "f"}]}, "invalid_value", "session.tools[0].type"),
     ({"tools": [{"type": "function", "name": "a b"}]}, "invalid_value", "session.tools[0].name"),
     (
         {"tool_choice": {"type": "function", "name": "f"}},

@@ -54,6 +54,14 @@ def test_the_engine_is_told_of_tools_in_the_form_of_the_template():
     assert (update.instructions, update.tools) == ("Be brief.", ())
 
 
+def test_a_tool_without_a_type_is_a_function():
+    rig = Rig()
+    session = rig.update({"type": "realtime", "tools": [{"name": "time"}]})
+    assert session["tools"] == [TIME]
+    (update,) = rig.take_commands()
+    assert json.loads(update.tools[0]) == {"type": "function", "function": {"name": "time"}}
+
+
 @pytest.mark.parametrize(
     ("choice", "expected", "function"),
     [
