@@ -52,6 +52,8 @@ _NOT_APPLIED = (
     "safety_identifier",
     "prompt_cache_key",
 )
+# What would change the answer, and cannot.
+_UNSERVED = ("stop", "logprobs", "top_logprobs", "logit_bias")
 FILE_FORMATS = ("wav", "flac", "mp3", "opus")
 STREAM_FORMATS = ("pcm16", "wav")
 
@@ -108,6 +110,8 @@ def parsed_request(body: object, profile: ModelProfile, limits: Limits) -> Asked
         ProtocolError: It is wrong, or asks for what is not served.
     """
     request = validated(CompletionRequest, body, under="")
+    _refuse_unserved(request)
+    _check_results(request.messages)
     stream = bool(request.stream)
     modality = _modality(request, profile, stream=stream)
     tools = [flat_tool(tool, f"tools[{i}]") for i, tool in enumerate(request.tools or [])]
@@ -135,6 +139,27 @@ def parsed_request(body: object, profile: ModelProfile, limits: Limits) -> Asked
     _check_items(asked, limits)
     _check_texts(asked, limits)
     return asked
+
+
+def _refuse_unserved(request: CompletionRequest) -> None:
+    for name in _UNSERVED:
+        if getattr(request, name):
+            raise CapabilityError(f"'{name}' is not served; leave it out.", name)
+
+
+def _check_results(messages: list[Message]) -> None:
+    """Raises ProtocolError for a function's result whose call does not stand before it."""
+    called: set[str] = set()
+    for place, message in enumerate(messages):
+        match message:
+            case AssistantMessage(tool_calls=list(calls)):
+                called.update(call.id for call in calls)
+            case ToolMessage(tool_call_id=call_id) if call_id not in called:
+                raise ProtocolError(
+                    "invalid_tool_call_id",
+                    f"Tool call ID {shown(call_id)} not found in the messages before.",
+                    f"messages[{place}].tool_call_id",
+                )
 
 
 def _modality(request: CompletionRequest, profile: ModelProfile, *, stream: bool) -> Modality:

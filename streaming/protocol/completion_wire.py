@@ -159,6 +159,10 @@ class CompletionRequest(Wire):
     tools: list[Object] | None = None
     tool_choice: str | Object | None = None
     n: Literal[1] | None = None
+    stop: str | list[str] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    logit_bias: Object | None = None
     response_format: Object | None = None
     temperature: float | int | None = None
     top_p: float | int | None = None

@@ -99,7 +99,7 @@ def _translated(errors: list[ErrorDetails], under: str) -> ProtocolError:
         renamed = f" It is called '{hint}' in the GA API." if hint else ""
         return ProtocolError("unknown_parameter", f"Unknown parameter: '{param}'.{renamed}", param)
     if kind in ("missing", "union_tag_not_found"):
-        param = f"{param}.type" if kind == "union_tag_not_found" else param
+        param = f"{param}.{_tag(context)}" if kind == "union_tag_not_found" else param
         message = f"Missing required parameter: '{param}'."
         return ProtocolError("missing_required_parameter", message, param)
     if kind in ("literal_error", "union_tag_invalid"):
@@ -121,11 +121,17 @@ def _translated(errors: list[ErrorDetails], under: str) -> ProtocolError:
 
 def _not_one_of(kind: str, param: str, value: object, context: Mapping[str, Any]) -> ProtocolError:
     if kind == "union_tag_invalid":
-        param, value, choices = f"{param}.type", context["tag"], context["expected_tags"]
+        param = f"{param}.{_tag(context)}"
+        value, choices = context["tag"], context["expected_tags"]
     else:
         choices = context["expected"]
     message = f"Invalid value: {shown(value)}. Supported values are: {choices}."
     return ProtocolError("invalid_value", message, param)
+
+
+def _tag(context: Mapping[str, Any]) -> str:
+    """Name of the field that tells the branches of a union apart."""
+    return str(context["discriminator"]).strip("'")
 
 
 def _out_of_range(param: str, value: object, bound: str, context: Mapping[str, Any]) -> str:

@@ -89,7 +89,7 @@ def test_options_of_a_spoken_answer_with_tools():
 def test_whether_there_may_be_several_calls(wished, several):
     asked = parsed(HELLO, tools=[TOOL], parallel_tool_calls=wished)
     assert asked.parallel_tool_calls is several
-    assert asked.not_applied == ()
+    assert "parallel_tool_calls" not in asked.not_applied
 
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
@@ -106,6 +106,19 @@ NOISE = {"type": "input_audio", "input_audio": {"data": "%%%", "format": "wav"}}
         ({"messages": []}, "array_below_min_length", "messages"),
         ({"messages": [{"role": "system", "content": "x"}]}, "invalid_value", "messages"),
         ({"messages": [{"role": "user"}]}, "missing_required_parameter", "messages[0].content"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "invalid_value", "messages[0].role"),
+        ({"messages": [{"content": "x"}]}, "missing_required_parameter", "messages[0].role"),
+        (
+            {"messages": [HELLO, {"role": "tool", "tool_call_id": "k", "content": "18"}]},
+            "invalid_tool_call_id",
+            "messages[1].tool_call_id",
+        ),
+        ({"stop": "."}, "unsupported_value", "stop"),
+        ({"stop": ["."]}, "unsupported_value", "stop"),
+        ({"logprobs": True}, "unsupported_value", "logprobs"),
+        ({"top_logprobs": 2}, "unsupported_value", "top_logprobs"),
+        ({"logit_bias": {"5": -100}}, "unsupported_value", "logit_bias"),
+        ({"stop": 5}, "invalid_type", "stop"),
         ({"frequency": 1}, "unknown_parameter", "frequency"),
         ({"n": 2}, "invalid_value", "n"),
         ({"response_format": {"type": "json_object"}}, "unsupported_value", "response_format.type"),
@@ -137,6 +150,21 @@ NOISE = {"type": "input_audio", "input_audio": {"data": "%%%", "format": "wav"}}
 def test_what_is_wrong_or_not_served_is_named(fields, code, param):
     error = refused(**fields)
     assert (error.code, error.param) == (code, param)
+
+
+def test_nothing_asked_of_an_option_that_is_not_served_is_no_mistake():
+    names = ("stop", "logprobs", "top_logprobs", "logit_bias")
+    for nothing in (dict.fromkeys(names), {"stop": [], "logprobs": False, "logit_bias": {}}):
+        asked = parsed(HELLO, **nothing)
+        assert asked.not_applied == ()
+
+
+def test_a_result_follows_its_call():
+    result = RESULT | {"content": "18"}
+    error = refused(HELLO, result, CALLING)
+    assert (error.code, error.param) == ("invalid_tool_call_id", "messages[1].tool_call_id")
+    assert "'k'" in error.message
+    parsed(HELLO, CALLING, result)
 
 
 @pytest.mark.parametrize(
@@ -203,6 +231,10 @@ CALLING = {
     "role": "assistant",
     "tool_calls": [{"id": "k", "function": {"name": "f", "arguments": LONG}}],
 }
+CALLED = {
+    "role": "assistant",
+    "tool_calls": [{"id": "k", "function": {"name": "f", "arguments": "{}"}}],
+}
 RESULT = {"role": "tool", "tool_call_id": "k", "content": LONG}
 LONG_TOOL = {"type": "function", "function": {"name": "f", "description": LONG}}
 
@@ -220,7 +252,7 @@ LONG_TOOL = {"type": "function", "function": {"name": "f", "description": LONG}}
         ),
         ([HELLO, {"role": "assistant", "content": LONG}], {}, "messages[1].content"),
         ([HELLO, CALLING], {}, "messages[1].tool_calls[0]"),
-        ([HELLO, RESULT], {}, "messages[1].content"),
+        ([HELLO, CALLED, RESULT], {}, "messages[2].content"),
         ([HELLO], {"tools": [LONG_TOOL]}, "tools[0]"),
     ],
 )
