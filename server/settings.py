@@ -80,7 +80,9 @@ class Settings(CallSettings):
         4, ge=1, le=1024, description="conversations open at the same time; more are refused"
     )
     context_tokens: int | None = Field(
-        None, ge=256, description="positions a conversation may hold; none: the checkpoint's own"
+        None,
+        ge=256,
+        description="positions a conversation may hold; none, and at most: the checkpoint's own",
     )
     max_speech_s: float = Field(
         120.0, gt=0, le=600, description="sound of one reply; a longer one is cut short"

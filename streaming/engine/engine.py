@@ -15,6 +15,7 @@ from functools import partial
 import torch
 
 from model.audio_encoder import audio_tokens
+from model.errors import ConfigError
 from model.mel import HOP_SAMPLES, SAMPLE_RATE_HZ
 from model.omni import OmniModel
 from streaming.engine.agenda import Agenda
@@ -237,9 +238,16 @@ def _memory(model: OmniModel, settings: EngineSettings, max_codes: int) -> Memor
     """Makes the caches.
 
     Raises:
-        ConfigError: There is no room for them; names the settings.
+        ConfigError: There is no room for them, or the checkpoint has fewer positions; names the
+            settings.
     """
-    context = settings.context_tokens or model.config.thinker.text.max_position_embeddings
+    positions = model.config.thinker.text.max_position_embeddings
+    context = settings.context_tokens or positions
+    if context > positions:
+        raise ConfigError(
+            f"context_tokens {context}: the checkpoint has max_position_embeddings {positions}, "
+            "and no conversation can be longer"
+        )
     figures = {
         "slots": settings.max_conversations + MAX_ASIDES,
         "capacity_tokens": context,

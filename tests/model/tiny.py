@@ -21,7 +21,7 @@ def config_dict() -> dict[str, Any]:
         "num_hidden_layers": 3,
         "rms_norm_eps": 1e-6,
         "rope_theta": 10000.0,
-        "max_position_embeddings": 4096,
+        "max_position_embeddings": 8192,
         "tie_word_embeddings": False,
     }
     ids = {

@@ -52,9 +52,22 @@ def test_caches_that_do_not_fit_are_refused_by_name() -> None:
         check_fits(20 * GIB + GIB // 2, 17 * GIB, **sizes)
 
 
-def test_an_engine_without_room_for_its_conversations_does_not_start(model: OmniModel) -> None:
-    settings = dataclasses.replace(SETTINGS, max_conversations=1024, context_tokens=2**24)
-    with pytest.raises(ConfigError, match="max_conversations 1024 of context_tokens 16777216"):
+def test_an_engine_without_room_for_its_conversations_does_not_start(
+    model: OmniModel, machine: Path
+) -> None:
+    (machine / "meminfo").write_text("MemAvailable: 1024 kB\n")
+    settings = dataclasses.replace(SETTINGS, max_conversations=1024, context_tokens=4096)
+    with pytest.raises(ConfigError, match="max_conversations 1024 of context_tokens 4096"):
+        Engine(model, settings)
+
+
+def test_a_context_beyond_the_checkpoints_positions_is_refused_by_name(model: OmniModel) -> None:
+    positions = model.config.thinker.text.max_position_embeddings
+    settings = dataclasses.replace(SETTINGS, context_tokens=positions)
+    assert Engine(model, settings).ready.context_tokens == positions
+    settings = dataclasses.replace(SETTINGS, context_tokens=positions + 1)
+    text = rf"context_tokens {positions + 1}\b.* max_position_embeddings {positions}\b"
+    with pytest.raises(ConfigError, match=text):
         Engine(model, settings)
 
 
