@@ -6,7 +6,6 @@ export class CallError extends Error {}
 
 export class Call {
   name = 'WebRTC';
-  ownsPlayback = false; // the server plays, and knows what was heard
 
   // handlers: event(e), lost(reason), wavers(whether nothing passes just now)
   constructor({ key, model, microphone, camera, takesVideo, sound, context }, handlers) {

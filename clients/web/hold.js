@@ -1,9 +1,11 @@
 // The button that is held to talk, by pointer or keyboard. Knows gestures; what they do is its owner's.
 
+const TAP_MS = 250; // no word is shorter, and the server takes no turn of less than 100
+
 export class HoldButton {
-  // pressed(): returns whether it may be held now; released().
-  constructor(button, { pressed, released }) {
-    Object.assign(this, { button, pressed, released });
+  // pressed(): returns whether it may be held now; then released(), or tapped() if it was hardly held.
+  constructor(button, { pressed, released, tapped }) {
+    Object.assign(this, { button, pressed, released, tapped });
     button.addEventListener('pointerdown', (event) => {
       button.setPointerCapture(event.pointerId);
       this.press();
@@ -20,6 +22,7 @@ export class HoldButton {
 
   press() {
     if ('held' in this.button.dataset || !this.pressed()) return;
+    this.pressedMs = performance.now();
     this.button.dataset.held = '';
     this.button.textContent = 'Listening …';
   }
@@ -28,6 +31,7 @@ export class HoldButton {
     if (!('held' in this.button.dataset)) return;
     delete this.button.dataset.held;
     this.button.textContent = 'Hold to talk';
-    this.released();
+    if (performance.now() - this.pressedMs < TAP_MS) this.tapped();
+    else this.released();
   }
 }

@@ -1,5 +1,6 @@
 // The page: wires buttons, captions, meters and read-outs to one conversation at a time.
 
+import { Answering } from './answering.js';
 import { Call, CallError } from './call.js';
 import { Captions } from './captions.js';
 import { Conversation } from './conversation.js';
@@ -18,9 +19,9 @@ let line = null; // the Call or Socket in use
 let microphone = null;
 let context = null;
 let meters = {};
-let responding = false; // a reply is being made
-let answering = false; // … or is still played
 let awaitsSound = false;
+let mistake = false; // the alert is about one event; the next turn takes it away
+const answering = new Answering();
 const turns = new TurnTable($('turns'));
 const clock = new TurnClock((turn) => turns.show(turn));
 const models = new Models($('model'), $('voice'));
@@ -41,6 +42,7 @@ function say(text, state) {
 function warn(text) {
   $('alert').textContent = text ?? '';
   $('alert').hidden = !text;
+  mistake = false;
 }
 
 function show() {
@@ -50,7 +52,7 @@ function show() {
   $('start').classList.toggle('primary', !live);
   $('hold').hidden = $('hold-help').hidden = !(live && push && microphone);
   $('mute').hidden = !(live && !push && microphone);
-  $('interrupt').hidden = !(live && answering);
+  $('interrupt').hidden = !(live && answering.now);
 }
 
 // --- connecting ---------------------------------------------------------------------------------
@@ -149,7 +151,8 @@ function stop() {
   context?.close();
   line = microphone = context = null;
   meters = {};
-  responding = answering = awaitsSound = false;
+  answering.forget();
+  awaitsSound = false;
   tellWhoSees();
 }
 
@@ -172,6 +175,7 @@ function wavers(away) {
 
 function take(event) {
   for (const answer of conversation.take(event)) line?.send(answer);
+  answering.take(event);
   const nowMs = performance.now();
   switch (event.type) {
     case 'input_audio_buffer.speech_stopped':
@@ -179,33 +183,27 @@ function take(event) {
       break;
     case 'response.created':
       clock.responded(nowMs);
-      responding = answering = awaitsSound = true;
+      awaitsSound = true;
       break;
     case 'response.output_audio_transcript.delta':
       clock.words(nowMs);
       break;
-    case 'response.done':
-      responding = false;
-      answering = line?.ownsPlayback ? false : awaitsSound && event.response.status === 'completed';
-      break;
-    case 'output_audio_buffer.started':
-      answering = true;
-      break;
-    case 'output_audio_buffer.stopped':
-    case 'output_audio_buffer.cleared':
-      answering = false;
+    case 'conversation.item.added':
+      if (mistake && event.item.role === 'user') warn();
       break;
     case 'error':
       warn(event.error.message);
+      mistake = true;
       break;
   }
   show();
 }
 
 function interrupt() {
-  if (responding) line.send({ type: 'response.cancel' });
+  if (answering.made) line.send({ type: 'response.cancel' });
   line.silence();
-  answering = awaitsSound = false;
+  answering.forget();
+  awaitsSound = false;
   show();
 }
 
@@ -218,7 +216,7 @@ function setMuted(muted) {
 
 function listen() {
   if (!line) return false;
-  if (answering) interrupt();
+  if (answering.now) interrupt();
   line.send({ type: 'input_audio_buffer.clear' });
   setMuted(false);
   return true;
@@ -231,6 +229,11 @@ function ask() {
   line?.send({ type: 'response.create' });
 }
 
+function dropTap() {
+  setMuted(true);
+  line?.send({ type: 'input_audio_buffer.clear' });
+}
+
 async function sendText(event) {
   event.preventDefault();
   const text = $('text').value.trim();
@@ -238,7 +241,7 @@ async function sendText(event) {
   if (!line) await start({ withMicrophone: false });
   if (!line) return;
   $('text').value = '';
-  if (answering) interrupt();
+  if (answering.now) interrupt();
   const content = [{ type: 'input_text', text }];
   line.send({ type: 'conversation.item.create', item: { type: 'message', role: 'user', content } });
   clock.speechEnded(performance.now());
@@ -283,7 +286,7 @@ $('key').addEventListener('change', () => {
   sessionStorage.setItem('omnilive-key', $('key').value);
   models.load($('key').value).then(() => warn(), (error) => warn(error.message));
 });
-new HoldButton($('hold'), { pressed: listen, released: ask });
+new HoldButton($('hold'), { pressed: listen, released: ask, tapped: dropTap });
 window.addEventListener('pagehide', stop);
 window.addEventListener('offline', () => wavers(true));
 window.addEventListener('online', () => wavers(false));

@@ -1,4 +1,5 @@
-// A conversation over a WebSocket, for where WebRTC finds no path: sound as base64 in events.
+// A conversation over a WebSocket, for where WebRTC finds no path: sound as base64 in events. The page
+// plays it, knows what was heard, and tells of it in the events with which a server tells over WebRTC.
 
 import { CallError } from './call.js';
 import { Frames } from './frames.js';
@@ -9,7 +10,6 @@ const MAX_WAITING_BYTES = 2 ** 18; // of what the network has not taken: sound g
 
 export class Socket {
   name = 'WebSocket';
-  ownsPlayback = true; // the page plays, and says what was heard
 
   // handlers: event(e), lost(reason)
   constructor({ key, model, microphone, camera, takesVideo, context }, handlers) {
@@ -17,14 +17,16 @@ export class Socket {
     this.closed = false;
     const ready = () => this.socket.readyState === WebSocket.OPEN && this.socket.bufferedAmount < MAX_WAITING_BYTES;
     this.frames = takesVideo ? new Frames((event) => this.send(event), ready) : null;
-    this.playing = null; // {itemId, startedAt}: samples of the player when the item began
+    this.playing = null; // {itemId, startedAt, received, whole}: samples of the player when the item began
     this.played = 0;
+    this.responseId = null; // of the latest response
+    this.silenced = null; // one of which nothing more is played: what is on its way still comes
   }
 
   async connect() {
     await this.context.audioWorklet.addModule('/web/worklets.js');
     this.player = new AudioWorkletNode(this.context, 'player', { outputChannelCount: [1] });
-    this.player.port.onmessage = ({ data }) => (this.played = data);
+    this.player.port.onmessage = ({ data }) => this.#hasPlayed(data);
     this.player.connect(this.context.destination);
     this.output = this.player;
     await this.#open();
@@ -43,11 +45,13 @@ export class Socket {
 
   silence() {
     this.player.port.postMessage('clear');
+    this.silenced = this.responseId;
     if (!this.playing) return;
-    const { itemId, startedAt, received } = this.playing;
+    const { itemId, startedAt, received, whole } = this.playing;
     const heard = Math.min(received, Math.max(0, this.played - startedAt));
     this.playing = null;
-    if (heard < received) {
+    this.handlers.event({ type: 'output_audio_buffer.cleared' });
+    if (heard < received || !whole) {
       const audio_end_ms = Math.floor((heard * 1000) / RATE);
       this.send({ type: 'conversation.item.truncate', item_id: itemId, content_index: 0, audio_end_ms });
     }
@@ -90,17 +94,27 @@ export class Socket {
   }
 
   #take(event) {
-    if (event.type === 'response.output_audio.delta') {
+    if (event.type === 'response.created') this.responseId = event.response.id;
+    if (event.type === 'response.output_audio.delta' && event.response_id !== this.silenced) {
       const samples = decode(event.delta);
       if (this.playing?.itemId !== event.item_id) {
         const waiting = this.playing ? this.playing.startedAt + this.playing.received : 0;
-        this.playing = { itemId: event.item_id, startedAt: Math.max(waiting, this.played), received: 0 };
+        this.playing = { itemId: event.item_id, startedAt: Math.max(waiting, this.played), received: 0, whole: false };
+        this.handlers.event({ type: 'output_audio_buffer.started' });
       }
       this.playing.received += samples.length;
       this.player.port.postMessage(samples, [samples.buffer]);
     }
+    if (event.type === 'response.done' && this.playing) this.playing.whole = true;
     if (event.type === 'input_audio_buffer.speech_started') this.silence();
     this.handlers.event(event);
+  }
+
+  #hasPlayed(samples) {
+    this.played = samples;
+    if (!this.playing?.whole || samples < this.playing.startedAt + this.playing.received) return;
+    this.playing = null;
+    this.handlers.event({ type: 'output_audio_buffer.stopped' });
   }
 
   #hear(samples) {

@@ -1,10 +1,11 @@
 """What the page promises beside a turn: fallback, captions, levels, voices, barge-in, its looks."""
 
 import asyncio
+import json
 
 import pytest
 
-from streaming.engine.messages.commands import Respond, TruncateItem
+from streaming.engine.messages.commands import Respond, TruncateItem, UserAudioStop
 from tests.clients.web.browser import browsing
 from tests.clients.web.rig import ALERT, BROWSER, CAPTIONS, STATUS, choose, click, serving
 
@@ -115,19 +116,145 @@ async def test_a_reply_is_cut_by_voice(tmp_path, voice, transport):
         await tab.until(f"{scale('reply-level')} < 0.2")
 
 
-async def test_a_reply_is_cut_by_the_button(tmp_path, voice):
+SHOWN = "!document.getElementById('interrupt').hidden"
+SAY = (
+    "document.getElementById('text').value = 'Well?'; document.getElementById('send').click(); true"
+)
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "websocket"])
+async def test_a_reply_is_cut_by_the_button(tmp_path, voice, transport):
     async with (
         serving(speech_s=30.0) as (scripted, url),
         browsing(url, tmp_path, microphone=voice) as tab,
     ):
-        await tab.run(click("start"))
-        await tab.until("!document.getElementById('interrupt').hidden")
+        await tab.run(choose("transport", transport))
+        await tab.run(choose("mode", "push"))
+        await tab.run(SAY)
         await tab.until(f"{scale('reply-level')} > 0.4")
+        assert await tab.run(SHOWN), "it is all here, and is played"
         await tab.run(click("interrupt"))
         await tab.until(f"{scale('reply-level')} < 0.2")
         await tab.until(CUT)
         assert len(scripted.of(TruncateItem)) == 1
-        assert await tab.run("document.getElementById('interrupt').hidden")
+        assert not await tab.run(SHOWN)
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "websocket"])
+async def test_a_reply_that_was_played_to_its_end_is_not_to_be_interrupted(
+    tmp_path, voice, transport
+):
+    async with (
+        serving(speech_s=1.0) as (scripted, url),
+        browsing(url, tmp_path, microphone=voice) as tab,
+    ):
+        await tab.run(choose("transport", transport))
+        await tab.run(choose("mode", "push"))
+        await tab.run(SAY)
+        await tab.until(SHOWN)
+        await tab.until(f"!({SHOWN})")
+        await tab.run(SAY)
+        await tab.until(SHOWN)
+        await tab.until(f"!({SHOWN})")
+        assert len(scripted.of(Respond)) == 2
+        assert scripted.of(TruncateItem) == []
+
+
+def press(kind):
+    event = f"new KeyboardEvent('{kind}', {{ key: ' ' }})"
+    return f"document.getElementById('hold').dispatchEvent({event})"
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "websocket"])
+async def test_who_takes_the_word_cuts_what_is_still_played(tmp_path, voice, transport):
+    async with (
+        serving(speech_s=30.0) as (scripted, url),
+        browsing(url, tmp_path, microphone=voice) as tab,
+    ):
+        await tab.run(choose("transport", transport))
+        await tab.run(choose("mode", "push"))
+        await tab.run(click("start"))
+        await tab.until(f"{STATUS}.startsWith('Connected')")
+        await tab.run(press("keydown"))
+        await tab.until(f"{scale('mic-level')} > 0.4")
+        await tab.run(press("keyup"))
+        await tab.until(f"{scale('reply-level')} > 0.4")
+        await tab.run(press("keydown"))
+        await tab.until(CUT)
+        await tab.until(f"{scale('reply-level')} < 0.2")
+        assert len(scripted.of(TruncateItem)) == 1
+        await tab.run(press("keyup"))
+        await tab.run(SAY)
+        await tab.until(f"{scale('reply-level')} > 0.4")
+        await tab.run(SAY)
+        async with asyncio.timeout(20):
+            while len(scripted.of(TruncateItem)) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+TAP = f"{press('keydown')}; {press('keyup')}"
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "websocket"])
+async def test_a_tap_on_the_button_to_hold_asks_nothing(tmp_path, voice, transport):
+    async with (
+        serving(speech_s=0.5) as (scripted, url),
+        browsing(url, tmp_path, microphone=voice) as tab,
+    ):
+        await tab.run(choose("transport", transport))
+        await tab.run(choose("mode", "push"))
+        await tab.run(click("start"))
+        await tab.until(f"{STATUS}.startsWith('Connected')")
+        await tab.run(TAP)
+        await tab.run(SAY)  # in order behind it
+        await tab.until(f"{CAPTIONS}.includes('what was said')")
+        assert len(scripted.of(Respond)) == 1
+        assert scripted.of(UserAudioStop) == []
+        assert await tab.run(ALERT) == ""
+
+
+async def test_what_an_event_complained_of_goes_with_the_next_turn(tmp_path, voice):
+    async with (
+        serving(speech_s=0.5) as (_, url),
+        browsing(url, tmp_path, microphone=voice) as tab,
+    ):
+        await tab.run(choose("transport", "websocket"))
+        await tab.run(choose("mode", "push"))
+        await tab.run(click("start"))
+        await tab.until(f"{STATUS}.startsWith('Connected')")
+        # Held for long enough, with a microphone that gives nothing: a turn without sound.
+        await tab.run(f"{press('keydown')}; {click('mute')}")
+        await asyncio.sleep(0.3)
+        await tab.run(press("keyup"))
+        await tab.until(f"{ALERT} !== '' && {CAPTIONS}.includes('what was said')")
+        await tab.run(SAY)
+        await tab.until(f"{ALERT} === ''")
+
+
+async def test_an_answer_can_be_interrupted_from_its_beginning_to_its_last_sound(tmp_path):
+    told = """import('/web/answering.js').then(({ Answering }) => {
+      const answering = new Answering();
+      return EVENTS.map((event) => { answering.take(event); return answering.now; });
+    })"""
+    spoken = [{"content": [{"type": "output_audio"}]}]
+    done = {"type": "response.done", "response": {"status": "completed", "output": spoken}}
+    cut = {"type": "response.done", "response": {"status": "cancelled", "output": spoken}}
+    call = {"type": "response.done", "response": {"status": "completed", "output": [{"name": "f"}]}}
+    created = {"type": "response.created"}
+    started, stopped, cleared = (
+        {"type": f"output_audio_buffer.{what}"} for what in ("started", "stopped", "cleared")
+    )
+    async with serving() as (_, url), browsing(url, tmp_path, microphone=None) as tab:
+        for events in (
+            [created, started, done, stopped],
+            [created, done, started, stopped],
+            [created, started, done, cleared],
+            [created, call],
+            [created, cut],
+            [created, started, cut, cleared],
+        ):
+            seen = await tab.run(told.replace("EVENTS", json.dumps(events)))
+            assert seen == [True] * (len(events) - 1) + [False], events
 
 
 def contrast(one, other):
