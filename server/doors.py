@@ -108,7 +108,7 @@ class Doors:
         return [min(limits, key=lambda left: left.remaining)] if limits else []
 
     def check_seat(self, visitor: Visitor) -> None:
-        """Raises FullError if this address or this key has as many conversations as it may."""
+        """Raises TooManyOpenError if this address or this key has as many open as it may."""
         self._address_seats.check(visitor.address)
         if visitor.identity.owner is not None:
             self._key_seats.check(visitor.identity.owner)

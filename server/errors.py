@@ -7,6 +7,7 @@
     ├── NotReadyError       the engine is starting, or was lost and is coming back (503)
     ├── DrainingError       the server is about to end and takes nobody new (503)
     ├── FullError           every seat is taken; names the limit (503)
+    ├── TooManyOpenError    one client has as many open as it may; names the limit (429)
     ├── UnauthorizedError   no key, or one that is not known here (401)
     ├── ForbiddenOriginError  a page of another origin; names it (403)
     ├── ForbiddenHostError  a name that is not this server's; names it (403)
@@ -120,6 +121,14 @@ class TooFastError(ServerError):
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
+
+
+class TooManyOpenError(ServerError):
+    """One address or one key has as many conversations open as it may; others find a seat."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "too_many_conversations"
 
 
 class TooManySecretsError(ServerError):

@@ -76,7 +76,8 @@ class Gateway:
             TooFastError: The visitor has opened too many lately.
             UnknownModelError: Another model is served here; names it.
             NotReadyError: The engine takes no conversations now.
-            FullError: Every seat is taken, or every one that the visitor may have.
+            FullError: Every seat is taken.
+            TooManyOpenError: Every seat is that the visitor may have.
         """
         self.check_open()
         self.doors.count_opening(visitor)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from server.errors import FullError, TooFastError
+from server.errors import TooFastError, TooManyOpenError
 from streaming.protocol.limits import RateLeft
 
 MINUTE_S = 60.0
@@ -100,9 +100,11 @@ class Seats:
         return len(self._taken)
 
     def check(self, name: str) -> None:
-        """Raises FullError if `name` has as many as it may."""
+        """Raises TooManyOpenError if `name` has as many as it may."""
         if self._limit is not None and self._taken[name] >= self._limit:
-            raise FullError(f"{self._limit} conversations of yours are open ({self._setting})")
+            raise TooManyOpenError(
+                f"{self._limit} conversations of yours are open ({self._setting})"
+            )
 
     @contextmanager
     def taken(self, name: str) -> Iterator[None]:

@@ -29,6 +29,7 @@ from server.errors import (
     SlowReaderError,
     TakenOverError,
     TooFastError,
+    TooManyOpenError,
     UnauthorizedError,
     UnknownModelError,
 )
@@ -53,6 +54,7 @@ CLOSE_CODES: dict[type[ServerError], int] = {
     TakenOverError: 1008,
     BadResumeError: 1008,
     TooFastError: 1013,
+    TooManyOpenError: 1013,
     EngineLostError: 1011,
     NotReadyError: 1013,
     FullError: 1013,

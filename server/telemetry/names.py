@@ -39,6 +39,7 @@ REFUSALS = (
     "origin_not_allowed",
     "host_not_allowed",
     "rate_limit_exceeded",
+    "too_many_conversations",
     "invalid_offer",
     "request_too_large",
     "unsupported_content_type",

@@ -7,6 +7,8 @@ import subprocess
 import pytest
 import yaml
 
+from server.errors import TooManyOpenError
+from server.limits import Seats
 from server.telemetry.names import FELT_S, LAG_S, REFUSALS, RTF, UNDERRUN_S, WAIT_S
 from tests.deploy.places import DASHBOARDS, PROMETHEUS, ROOT, read_yaml
 
@@ -59,6 +61,7 @@ HEALTHY = {
     **counter("refusals_total", 0, reason="server_full"),
     # Whose mistake it was is no reason to wake anybody.
     **counter("refusals_total", 50, reason="invalid_api_key"),
+    **counter("refusals_total", 50, reason=TooManyOpenError.code),
     **counter("responses_total", 20, status="completed"),
     **counter("responses_total", 0, status="failed"),
     **histogram("ttfa_seconds", FELT_S, 0.5),
@@ -152,6 +155,17 @@ def test_every_alert_says_what_to_do():
         assert (ROOT / page).exists()
         assert anchor == name.removeprefix("Omnilive").lower()
         assert anchor in anchors, name
+
+
+def test_a_clients_own_limit_is_no_fault_of_the_server():
+    """One that asks for more than it may have is counted, and is not who is turned away."""
+    seats = Seats(0, "max_conversations_per_key")
+    with pytest.raises(TooManyOpenError) as refused:
+        seats.check("a key")
+    assert refused.value.code in REFUSALS
+    turned_away = re.findall(r'refusals_total\{reason=~"([^"]*)"', RULES[1].read_text())
+    assert turned_away
+    assert all(refused.value.code not in reasons.split("|") for reasons in turned_away)
 
 
 def test_reasons_and_buckets_are_those_of_the_server():

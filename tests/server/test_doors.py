@@ -11,8 +11,8 @@ from server.doors import Doors, key_of
 from server.errors import (
     ForbiddenHostError,
     ForbiddenOriginError,
-    FullError,
     TooFastError,
+    TooManyOpenError,
     UnauthorizedError,
 )
 from server.settings import load_settings
@@ -183,10 +183,10 @@ def test_conversations_are_limited_by_address_and_by_key():
     door = doors(api_keys=KEY, max_conversations_per_address=1, max_conversations_per_key=1)
     visitor = door.let_in(connection(authorization=f"Bearer {KEY}"))
     with door.seat(visitor):
-        with pytest.raises(FullError, match="max_conversations_per_address"):
+        with pytest.raises(TooManyOpenError, match="max_conversations_per_address"):
             door.check_seat(visitor)
         elsewhere = door.let_in(connection("203.0.113.9", authorization=f"Bearer {KEY}"))
-        with pytest.raises(FullError, match="max_conversations_per_key"):
+        with pytest.raises(TooManyOpenError, match="max_conversations_per_key"):
             door.check_seat(elsewhere)
     door.check_seat(visitor)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.errors import FullError, TooFastError
+from server.errors import TooFastError, TooManyOpenError
 from server.limits import RateLimit, Seats
 from streaming.protocol.limits import RateLeft
 
@@ -85,7 +85,7 @@ def test_a_client_that_is_refused_is_remembered_until_its_minute_is_over():
 def test_seats_are_counted_by_name_and_given_back():
     seats = Seats(1, "max_conversations_per_key")
     with seats.taken("a"):
-        with pytest.raises(FullError, match=r"1 conversations .*max_conversations_per_key"):
+        with pytest.raises(TooManyOpenError, match=r"1 conversations .*max_conversations_per_key"):
             seats.check("a")
         seats.check("b")
     seats.check("a")
