@@ -16,6 +16,13 @@ from queries import (
     total,
 )
 
+# Those that came are without the lost ones, those that we send are with them.
+SENT_PACKETS = (
+    f"rate(omnilive_rtc_packets_total{chosen()}{WINDOW})"
+    f" + rate(omnilive_rtc_packets_lost_total{chosen(direction='in')}{WINDOW})"
+    f" or rate(omnilive_rtc_packets_total{chosen()}{WINDOW})"
+)
+
 MACHINE = {
     "Engine": (
         Panel(
@@ -101,7 +108,7 @@ MACHINE = {
             bounds=(0.02, 0.05),
             queries={
                 "{{direction}}": rate("rtc_packets_lost_total", "direction")
-                + f" / ({rate('rtc_packets_total', 'direction')} > 0)"
+                + f" / ({total(SENT_PACKETS, 'direction')} > 0)"
             },
         ),
         Panel(

@@ -114,7 +114,7 @@ class EngineClient:
             queue = asyncio.Queue(self._settings.queue_messages)
         self._queues[conversation_id] = queue
         if self.ready is None:
-            self._lose(conversation_id, "engine_gone", "the engine is not ready")
+            self._lose(conversation_id, "engine_lost", "the engine is not ready")
         return queue
 
     def unsubscribe(self, conversation_id: str) -> None:
@@ -229,7 +229,7 @@ class EngineClient:
 
     def _lose_all(self, reason: str) -> None:
         for name in list(self._queues):
-            self._lose(name, "engine_gone", reason)
+            self._lose(name, "engine_lost", reason)
 
     def _lose(self, name: str, code: str, reason: str) -> None:
         """Ends a conversation's queue with the fault; a full queue makes room for it."""

@@ -1,5 +1,6 @@
 """Alert and recording rules under promtool: each alert fires when it should, and only then."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 
-from server.errors import TooManyOpenError
+from server.errors import EngineLostError, FullError, NotReadyError, TooManyOpenError
 from server.limits import Seats
 from server.telemetry.names import FELT_S, LAG_S, REFUSALS, RTF, UNDERRUN_S, WAIT_S
 from tests.deploy.places import DASHBOARDS, PROMETHEUS, ROOT, read_yaml
@@ -102,8 +103,8 @@ def promtool(*arguments):
     return ran.stdout
 
 
-def check_firing(tmp_path, series, names):
-    """Checks which alerts fire at the end, and no other."""
+def check(tmp_path, series, query, samples):
+    """Checks what a query gives at the end, by labels."""
     test = {
         "rule_files": list(map(str, RULES)),
         "evaluation_interval": "1m",
@@ -115,10 +116,10 @@ def check_firing(tmp_path, series, names):
                 ],
                 "promql_expr_test": [
                     {
-                        "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+                        "expr": query,
                         "eval_time": f"{MINUTES}m",
                         "exp_samples": [
-                            {"labels": f'{{alertname="{name}"}}', "value": 1} for name in names
+                            {"labels": labels, "value": value} for labels, value in samples.items()
                         ],
                     }
                 ],
@@ -128,6 +129,12 @@ def check_firing(tmp_path, series, names):
     path = tmp_path / "test.yml"
     path.write_text(yaml.safe_dump(test))
     promtool("test", "rules", str(path))
+
+
+def check_firing(tmp_path, series, names):
+    """Checks which alerts fire at the end, and no other."""
+    query = 'count by (alertname) (ALERTS{alertstate="firing"})'
+    check(tmp_path, series, query, {f'{{alertname="{name}"}}': 1 for name in names})
 
 
 @needs_promtool
@@ -145,6 +152,31 @@ def test_nothing_fires_when_all_is_well(tmp_path):
 @pytest.mark.parametrize("name", ALERTS)
 def test_an_alert_fires_when_it_is_due_and_alone(tmp_path, name):
     check_firing(tmp_path, HEALTHY | WRONG[name], [name])
+
+
+@needs_promtool
+@pytest.mark.parametrize("place", ["rule", "panel"])
+def test_packets_lost_are_a_share_of_all(tmp_path, place):
+    """Those that came are without the lost ones; those that were sent are with them."""
+    series = {
+        **counter("rtc_packets_total", 100, direction="in"),
+        **counter("rtc_packets_lost_total", 300, direction="in"),
+        **counter("rtc_packets_total", 100, direction="out"),
+        **counter("rtc_packets_lost_total", 20, direction="out"),
+    }
+    rule = "model:omnilive_packets_lost:ratio_5m"
+    query = rule if place == "rule" else f"round({panel_query('Packets lost')}, 0.001)"
+    told = f'{rule}{{model="omni-mini",direction="%s"}}' if place == "rule" else '{direction="%s"}'
+    check(tmp_path, series, query, {told % "in": 0.75, told % "out": 0.2})
+
+
+def panel_query(title):
+    """The query of a panel that has one, for all servers."""
+    boards = [json.loads(path.read_text()) for path in DASHBOARDS.glob("*.json")]
+    (panel,) = [each for board in boards for each in board["panels"] if each["title"] == title]
+    (target,) = panel["targets"]
+    filled_in = re.sub(r"\$(model|instance)\b", ".*", target["expr"])
+    return filled_in.replace("$__rate_interval", "5m")
 
 
 def test_every_alert_says_what_to_do():
@@ -165,6 +197,8 @@ def test_a_clients_own_limit_is_no_fault_of_the_server():
     assert refused.value.code in REFUSALS
     turned_away = re.findall(r'refusals_total\{reason=~"([^"]*)"', RULES[1].read_text())
     assert turned_away
+    for ours in (FullError, NotReadyError, EngineLostError):
+        assert all(ours.code in reasons.split("|") for reasons in turned_away)
     assert all(refused.value.code not in reasons.split("|") for reasons in turned_away)
 
 

@@ -94,7 +94,7 @@ class ScriptedEngine:
                 queue.put_nowait(answer)
 
     def lose(self, name):
-        fault = EngineFault(conversation_id=name, code="engine_gone", message="it died", fatal=True)
+        fault = EngineFault(conversation_id=name, code="engine_lost", message="it died", fatal=True)
         self.queues.pop(name).put_nowait(fault)
 
     def answers(self, message):

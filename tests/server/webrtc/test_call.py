@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from server.errors import EngineLostError
 from streaming.engine.messages.commands import (
     CancelResponse,
     Respond,
@@ -204,7 +205,7 @@ async def test_the_engine_that_loses_a_conversation_ends_its_call_with_words():
         (name,) = rig.gateway.conversations
         rig.engine.lose(name)
         error = (await peer.until("error"))[-1]["error"]
-        assert error["code"] == "engine_gone"
+        assert error["code"] == EngineLostError.code
         await rig.until_empty()
 
 

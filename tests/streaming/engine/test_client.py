@@ -76,7 +76,7 @@ async def test_a_death_is_told_to_every_conversation_and_the_next_engine_works()
         for name, queue in zip(("a", "b", "dies"), queues, strict=True):
             fault = await get(queue)
             assert isinstance(fault, EngineFault)
-            assert (fault.conversation_id, fault.code, fault.fatal) == (name, "engine_gone", True)
+            assert (fault.conversation_id, fault.code, fault.fatal) == (name, "engine_lost", True)
             assert "3" in fault.message
             assert queue.empty()
         # What the lost still say goes nowhere, and does not wait.
@@ -155,7 +155,7 @@ async def test_an_engine_that_says_what_is_no_message_is_replaced() -> None:
         await client.start()
         fault = await get(await open_conversation(client, "babbles"))
         assert isinstance(fault, EngineFault)
-        assert (fault.code, fault.fatal) == ("engine_gone", True)
+        assert (fault.code, fault.fatal) == ("engine_lost", True)
         assert await client.wait_ready() == READY
 
 
@@ -259,7 +259,7 @@ async def test_a_real_engine_is_killed_and_comes_back(quick_checkpoint) -> None:
                 os.kill(client.process_id, signal.SIGKILL)
                 while not isinstance(event := await get(queue), EngineFault):
                     pass
-                assert (event.code, event.fatal) == ("engine_gone", True)
+                assert (event.code, event.fatal) == ("engine_lost", True)
                 await client.wait_ready()
     finally:
         await client.stop()

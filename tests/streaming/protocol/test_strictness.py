@@ -78,7 +78,7 @@ def conversation():
     call_and_result(rig)
     written_and_shown(rig)
     silence_and_mistakes(rig, item_id)
-    rig.engine(EngineFault(failure=Failure(code="engine_gone", message="it died")))
+    rig.engine(EngineFault(failure=Failure(code="engine_lost", message="it died")))
     return rig.all
 
 
