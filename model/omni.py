@@ -25,6 +25,7 @@ from model.talker import FeedVectors, Talker, TalkerFeed
 from model.thinker import Thinker
 from model.token2wav import Speaker, Token2Wav
 from model.tokenizer import Tokenizer
+from model.vision_input import IMAGE_BOUNDS, PixelBounds, load_image_bounds
 from model.weights import (
     EmptyWeights,
     Progress,
@@ -68,6 +69,7 @@ class OmniModel:
         speakers: the voices, by name; the first is the default.
         device: where all of it is.
         dtype: of Thinker and Talker.
+        image_bounds: how many pixels its images have once they are scaled.
     """
 
     name: str
@@ -79,6 +81,7 @@ class OmniModel:
     speakers: Mapping[str, Speaker]
     device: torch.device
     dtype: torch.dtype
+    image_bounds: PixelBounds = IMAGE_BOUNDS
 
     @cached_property
     def dictation(self) -> Dictation | None:
@@ -162,6 +165,7 @@ def load_checkpoint(
     tokenizer = Tokenizer.load(directory)
     check_markers(config, tokenizer)
     speakers = load_speakers(directory / SPEAKERS_FILE, config, place)
+    image_bounds = load_image_bounds(directory)
     networks = _load_networks(directory, config, chosen, place, progress)
     if networks.talker.spelling is not None:
         networks.talker.spelling.learn_letters(tokenizer)
@@ -180,6 +184,7 @@ def load_checkpoint(
         speakers=speakers,
         device=place,
         dtype=chosen,
+        image_bounds=image_bounds,
     )
 
 

@@ -16,7 +16,16 @@ from torch import Tensor
 
 from model.errors import InputError
 from model.positions import Grid
-from model.vision_input import RGB, Patches, VideoState, VisionInput, fitted_size, scaled
+from model.vision_input import (
+    IMAGE_BOUNDS,
+    RGB,
+    Patches,
+    PixelBounds,
+    VideoState,
+    VisionInput,
+    fitted_size,
+    scaled,
+)
 from streaming.engine.ground import Ground
 from streaming.engine.messages.content import Frame, ImagePart, VideoPart
 from streaming.engine.pieces import Piece
@@ -97,7 +106,8 @@ class Eyes:
         self._inputs = ground.model.config.omnilive.inputs
         self._template = ground.template
         config = ground.model.config.thinker.vision
-        self._vision = None if config is None else VisionInput(config)
+        bounds = _bearable(ground.model.image_bounds)
+        self._vision = None if config is None else VisionInput(config, image_bounds=bounds)
 
     def check(self, part: ImagePart | VideoPart) -> None:
         """Checks what can be wrong with a part.
@@ -177,6 +187,17 @@ class Eyes:
             fitted_size(rows, columns, 1, self._cutter.image_bounds)
         except InputError as error:
             raise BadPartError(str(error)) from None
+
+
+def _bearable(bounds: PixelBounds) -> PixelBounds:
+    """The bounds of a checkpoint, but never above ours.
+
+    The published ones allow 16,384 positions for one image: while it is encoded everybody waits.
+    """
+    most = IMAGE_BOUNDS.max_pixels
+    return PixelBounds(
+        min_pixels=min(bounds.min_pixels, most), max_pixels=min(bounds.max_pixels, most)
+    )
 
 
 def _pixels(frame: Frame) -> RGB:

@@ -11,6 +11,7 @@ from model import omni
 from model.config import OmniConfig
 from model.errors import CheckpointError, ConfigError, InputError
 from model.omni import OmniModel, load_checkpoint, load_speakers
+from model.vision_input import IMAGE_BOUNDS, PixelBounds
 from tests import checkpoint
 from tests.model import text
 
@@ -79,6 +80,14 @@ def test_voices(model: OmniModel) -> None:
     assert model.speaker("Bob").name == "Bob"
     with pytest.raises(InputError, match="voice 'Eve' is unknown; choices: Ada, Bob"):
         model.speaker("Eve")
+
+
+def test_the_bounds_of_images_are_the_checkpoints(directory: Path, tmp_path: Path) -> None:
+    assert load_checkpoint(directory, dtype="float32").image_bounds == IMAGE_BOUNDS
+    copy = shutil.copytree(directory, tmp_path / "copy")
+    data = {"min_pixels": 3136, "max_pixels": 12_845_056}
+    (copy / "preprocessor_config.json").write_text(json.dumps(data))
+    assert load_checkpoint(copy, dtype="float32").image_bounds == PixelBounds(**data)
 
 
 def test_the_solver_of_the_config_is_used(model: OmniModel) -> None:

@@ -30,7 +30,6 @@ class OpenConversation(OfConversation):
     voice: str | None = None
     parent_id: str | None = None
     copies_items: bool = False
-    modalities: tuple[Modality, ...] = ("audio",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

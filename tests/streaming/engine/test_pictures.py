@@ -22,6 +22,7 @@ from model.chat import Chat
 from model.omni import OmniModel
 from model.positions import rope_index
 from model.prompt import Audio, Message, Part, Picture, Prompt, PromptBuilder, Text, Video
+from model.vision_input import IMAGE_BOUNDS, PixelBounds
 from streaming.engine.engine import Engine
 from streaming.engine.messages import content
 from streaming.engine.messages.commands import Command, OpenConversation, UserAudioDrop
@@ -44,6 +45,7 @@ from tests.streaming.engine.driver import (
 TALK = Talk()
 ROOMY = dataclasses.replace(SETTINGS, context_tokens=2048)
 FPS = 2.0
+VAST = PixelBounds(min_pixels=1, max_pixels=16_384 * 28 * 28)
 
 
 def opened(model: OmniModel, **changed: object) -> Driver:
@@ -460,3 +462,19 @@ def test_an_image_that_the_context_has_no_room_for_is_told(seeing: OmniModel) ->
     assert (fault.item_id, fault.code) == ("q", "capacity")
     driver.settle(TALK.typed("t", "Hello"), TALK.respond("r", modality="text"))
     assert driver.done("r").status != "failed"
+
+
+@pytest.mark.parametrize(
+    ("asked", "most"), [(PixelBounds(min_pixels=1, max_pixels=100 * 100), 100 * 100), (VAST, None)]
+)
+def test_images_are_scaled_as_the_checkpoint_says_and_never_above_our_bound(
+    seeing: OmniModel, asked: PixelBounds, most: int | None
+) -> None:
+    driver = opened(dataclasses.replace(seeing, image_bounds=asked))
+    large = np.zeros((1200, 1200, 3), np.uint8)
+    cut = driver.engine._listener._eyes.image(ImagePart(frame=frame(large))).waiting[0]
+    vision = seeing.config.thinker.vision
+    _, rows, columns = cut.grid
+    pixels = rows * columns * vision.patch_size**2
+    bound = most or IMAGE_BOUNDS.max_pixels
+    assert 0.7 * bound < pixels <= bound
