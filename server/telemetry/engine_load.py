@@ -115,7 +115,7 @@ def _work(load: EngineLoad) -> Iterator[Metric]:
         preempted.add_metric((each.reason,), each.count)
     yield preempted
     yield _counter("prompt_tokens", "Positions of prompts prefilled.", load.prefilled_tokens)
-    text = "Tokens drawn: text by the Thinker, codec tokens by the Talker."
+    text = "Tokens of replies drawn: text by the Thinker, codes that become sound by the Talker."
     drawn = CounterMetricFamily(PREFIX + "generation_tokens", text, labels=("stage",))
     drawn.add_metric(("thinker",), load.text_tokens)
     drawn.add_metric(("talker",), load.codec_tokens)

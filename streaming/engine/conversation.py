@@ -51,7 +51,7 @@ class Conversation:
         is_aside: it stands beside another, for one response that is no part of that.
         hearing: items with sound or pictures on their way in, by item id.
         reply: the reply under way.
-        given: replies that ended, by item id.
+        given: replies that ended and are still in the prompt, by item id.
         deferred: edits that wait for the end of the reply, in order.
         transcribe: items whose transcript was asked for, in order.
         last_hidden: the Thinker's state [D] at the last position of its cache, and that position's

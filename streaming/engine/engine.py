@@ -80,6 +80,7 @@ class Engine:
             sounds=sounds_of(template, model.dictation),
             emit=self.outbox.append,
             clock=clock,
+            drew=self._meter.drew,
             preempted=self._meter.preempted,
         )
         self._scheduler = Scheduler(

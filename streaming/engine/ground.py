@@ -13,6 +13,7 @@ from streaming.engine.clock import Clock
 from streaming.engine.memory import Memory
 from streaming.engine.messages.events import Event
 from streaming.engine.messages.load import PreemptionReason
+from streaming.engine.scheduler import Stage
 from streaming.engine.sounds import Sounds
 from streaming.engine.template import Template
 
@@ -28,6 +29,7 @@ class Ground:
         sounds: sounds as pieces of a prompt.
         emit: takes what is to be told to the gateway.
         clock: seconds; deadlines and marks are on it.
+        drew: hears of each token of a reply that its Thinker or Talker drew.
         preempted: hears of each thing that had begun and is put aside or thrown away.
     """
 
@@ -37,4 +39,5 @@ class Ground:
     sounds: Sounds
     emit: Callable[[Event], None]
     clock: Clock
+    drew: Callable[[Stage], None]
     preempted: Callable[[PreemptionReason], None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -50,6 +50,7 @@ class Meter:
         self._busy_s = dict.fromkeys(Stage, 0.0)
         self._passes = {stage: [0] * max_rows for stage in Stage}
         self._prefilled_tokens = 0
+        self._drawn: Counter[Stage] = Counter()
         self._preemptions = dict.fromkeys(PREEMPTIONS, 0)
         self._waiting: Counter[Stage] = Counter()
 
@@ -65,6 +66,10 @@ class Meter:
     def prefilled(self, tokens: int) -> None:
         """Notes positions of prompts that went into the cache."""
         self._prefilled_tokens += tokens
+
+    def drew(self, stage: Stage) -> None:
+        """Notes a token of a reply, of text or of speech; none that ends it."""
+        self._drawn[stage] += 1
 
     def preempted(self, reason: PreemptionReason) -> None:
         """Notes that something which had begun was put aside or thrown away."""
@@ -96,8 +101,8 @@ class Meter:
                 for reason, count in self._preemptions.items()
             ),
             prefilled_tokens=self._prefilled_tokens,
-            text_tokens=_rows(self._passes[Stage.THINKER]),
-            codec_tokens=_rows(self._passes[Stage.TALKER]),
+            text_tokens=self._drawn[Stage.THINKER],
+            codec_tokens=self._drawn[Stage.TALKER],
             cpu_s=time.process_time(),
             resident_bytes=_resident_bytes(),
             gpu_allocated_bytes=allocated_bytes,
@@ -112,11 +117,6 @@ class Meter:
             busy_s=self._busy_s[stage],
             passes=tuple(self._passes[stage]),
         )
-
-
-def _rows(passes: Sequence[int]) -> int:
-    """Conversations in all passes of 1, 2, 3 … of them: each drew one token in each."""
-    return sum(rows * count for rows, count in enumerate(passes, start=1))
 
 
 def _resident_bytes() -> int:

@@ -20,6 +20,7 @@ from streaming.engine.memory import Finish, pad_rows
 from streaming.engine.messages.events import TextDelta
 from streaming.engine.pieces import Piece, Placed
 from streaming.engine.reply import Reply
+from streaming.engine.scheduler import Stage
 
 # Positions of one conversation in one pass: a long prompt must not hold up those who are playing.
 PREFILL_TOKENS = 256
@@ -37,6 +38,7 @@ class Reader:
         self._model = ground.model
         self._memory = ground.memory
         self._emit = ground.emit
+        self._drew = ground.drew
         self._device = ground.model.device
         self._decoding = decoding
 
@@ -175,6 +177,7 @@ class Reader:
             self._end(conversation, reply)
             return
         reply.tokens.append(token)
+        self._drew(Stage.THINKER)
         room.reserved_tokens += 1
         self._say(conversation, reply, reply.text.push(token))
         if reply.text.is_over:

@@ -211,6 +211,7 @@ class Replies:
         conversation.timeline.room.end_answer()
         self._memory.forget_speech(conversation.slot)
         reply.item.complete = True
+        _forget_given(conversation)
         conversation.given[reply.item.item_id] = Given(
             response_id=reply.response_id,
             tokens=reply.text.tokens,
@@ -252,12 +253,12 @@ class Replies:
 
         Raises:
             UnknownItemError: The conversation has no such item.
-            ItemStateError: It is no spoken reply.
+            ItemStateError: It is no spoken reply, or one that was forgotten to make room.
         """
         conversation.timeline.item(item_id)
         given = conversation.given.get(item_id)
         if given is None or given.heard is None:
-            raise ItemStateError(f"item {item_id!r} is no spoken reply")
+            raise ItemStateError(f"item {item_id!r} is no spoken reply that is still remembered")
         self._keep(conversation, item_id, given.heard.tokens(audio_end_ms))
         self._tell_truncated(conversation, item_id)
 
@@ -349,6 +350,13 @@ class Replies:
         thinker = self._model.config.thinker
         images = ids.count(thinker.image_token_index) + ids.count(thinker.video_token_index)
         return ids.count(thinker.audio_token_index), images
+
+
+def _forget_given(conversation: Conversation) -> None:
+    """Drops what is kept of replies that the prompt no longer has."""
+    items, given = conversation.timeline.items, conversation.given
+    for item_id in [item.item_id for item in items if item.forgotten]:
+        given.pop(item_id, None)
 
 
 def _place(conversation: Conversation) -> str | None:

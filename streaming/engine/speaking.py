@@ -24,6 +24,7 @@ from streaming.engine.ground import Ground
 from streaming.engine.heard import HeardMap
 from streaming.engine.memory import Finish, pad_rows
 from streaming.engine.messages.events import AudioDelta
+from streaming.engine.scheduler import Stage
 
 
 @dataclass(slots=True)
@@ -94,19 +95,21 @@ class Speech:
             self.heard.took_token()
         return self.feed.next_input(self.previous)
 
-    def drew(self, code: int, ends: frozenset[int]) -> None:
-        """Notes a code that the Talker said."""
+    def drew(self, code: int, ends: frozenset[int]) -> bool:
+        """Notes a code that the Talker said; tells whether it becomes sound."""
+        sounds = code not in ends and code != self.feed.advance_token_id
         self.input = None
         self.previous = code
         self.steps += 1
         if code in ends:
             self._end_codes()
-        elif code != self.feed.advance_token_id:
+        elif sounds:
             self.codes.append(code)
             self.heard.spoke_code()
         if not self.talker_ended and self.steps >= self.max_codes:
             self.cut_short = True
             self._end_codes()
+        return sounds
 
     def _end_codes(self) -> None:
         self.talker_ended = self.heard.ended = True
@@ -119,6 +122,7 @@ class Speaker:
         self._model = ground.model
         self._memory = ground.memory
         self._emit = ground.emit
+        self._drew = ground.drew
         self._clock = ground.clock
         self._device = ground.model.device
         self._decoding = decoding
@@ -150,7 +154,8 @@ class Speaker:
         return torch.stack([row[count - 1] for row, count in zip(logits, counts, strict=True)])
 
     def _draw(self, speech: Speech, logits: Tensor) -> None:
-        speech.drew(speech.sampler.draw(logits), self._model.talker.end_codes)
+        if speech.drew(speech.sampler.draw(logits), self._model.talker.end_codes):
+            self._drew(Stage.TALKER)
 
     def chunk_due(self, speech: Speech) -> bool:
         """Tells whether the next chunk of sound can be made."""

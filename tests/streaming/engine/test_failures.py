@@ -258,6 +258,12 @@ def test_a_conversation_that_forgets_goes_on_when_its_context_is_full(model: Omn
     timeline = driver.engine._conversations["c"].timeline
     assert timeline.item("q0").forgotten
     assert driver.preempted()["context_full"] > 0
+    given = driver.engine._conversations["c"].given
+    assert "r0-item" not in given
+    assert all(not timeline.item(item_id).forgotten for item_id in given)
+    driver.settle(TALK.truncate("r0-item", 100))
+    assert faults(driver) == [("c", "invalid_state", "r0-item")]
+    driver.events.clear()
     driver.settle(TALK.delete("q0"), TALK.delete("r0-item"))
     assert not driver.of(EngineFault)
     kept = [

@@ -348,3 +348,33 @@ def test_what_was_written_behind_an_open_item_is_not_answered_before_it(model: O
     driver.settle(talk.start("q4"), talk.respond("r3"))
     assert driver.done("r2").error is None
     assert driver.done("r3").error.code == "invalid_state"
+
+
+@dataclasses.dataclass
+class Ends:
+    """Draws nothing but the end."""
+
+    end: int
+
+    def draw(self, logits: torch.Tensor) -> int:
+        return self.end
+
+
+def test_tokens_that_are_drawn_are_counted_as_the_replies_have_them(model: OmniModel) -> None:
+    driver = Driver(Engine(model, SETTINGS))
+    talks = [Talk("a"), Talk("b")]
+    for talk in talks:
+        driver.say(talk.open(), talk.typed("q", "What?"), talk.respond(f"r-{talk.name}", tokens=5))
+    driver.settle()
+    # One that ends by itself: its end is no token of it.
+    end = next(iter(model.text_end_ids))
+    driver.say(talks[0].respond("r"))
+    conversation = driver.engine._conversations["a"]
+    driver.until(lambda: conversation.reply is not None and conversation.reply.tokens)
+    conversation.reply.sampler = Ends(end)
+    driver.settle()
+    assert driver.done("r").status == "completed"
+    usages = [done.usage for done in driver.of(ResponseDone)]
+    load = driver.engine.load
+    assert load.text_tokens == sum(usage.output_text_tokens for usage in usages) > 10
+    assert load.codec_tokens == sum(usage.output_audio_tokens for usage in usages) > 0
