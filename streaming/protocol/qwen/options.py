@@ -87,7 +87,13 @@ class Detection(Wire):
     interrupt_response: bool | None = None
 
 
-class QwenOptions(Wire):
+class Bound(Wire):
+    """How long an answer may be."""
+
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+
+
+class QwenOptions(Bound):
     """What `session.update` may hold."""
 
     modalities: list[Literal["text", "audio"]] | None = None
@@ -101,7 +107,6 @@ class QwenOptions(Wire):
     turn_detection: Detection | None = None
     tools: list[Object] | None = None
     tool_choice: str | Object | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: float | int | None = None
     top_p: float | int | None = None
     top_k: int | None = None
@@ -179,10 +184,14 @@ def ga_session(options: QwenOptions, profile: ModelProfile) -> Object:
     if options.tool_choice is not None:
         session["tool_choice"] = flat_choice(options.tool_choice)
     if options.max_tokens is not None:
-        fits = options.max_tokens <= MOST_TOKENS
-        session["max_output_tokens"] = options.max_tokens if fits else "inf"
+        session["max_output_tokens"] = ga_bound(options.max_tokens)
     session["audio"] = {"input": heard, "output": spoken}
     return session
+
+
+def ga_bound(max_tokens: int) -> int | str:
+    """A bound of an answer's tokens."""
+    return max_tokens if max_tokens <= MOST_TOKENS else "inf"
 
 
 def ga_defaults(profile: ModelProfile) -> Object:

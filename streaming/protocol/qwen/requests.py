@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 from streaming.protocol.errors import CapabilityError
 from streaming.protocol.limits import ModelProfile
 from streaming.protocol.nested_tools import flat_choice, flat_tool
-from streaming.protocol.qwen.options import modality_of, voice_of
+from streaming.protocol.qwen.options import Bound, ga_bound, modality_of, voice_of
+from streaming.protocol.validation import validated
 
 Object: TypeAlias = dict[str, Any]
 
@@ -39,7 +40,7 @@ def ga_wishes(wishes: Object, profile: ModelProfile) -> Object:
     """The options of one response.
 
     Raises:
-        ProtocolError: Modalities or tools that the dialect does not have.
+        ProtocolError: Modalities, tools or a bound that the dialect does not have.
     """
     asked: Object = {}
     for key, value in wishes.items():
@@ -49,7 +50,8 @@ def ga_wishes(wishes: Object, profile: ModelProfile) -> Object:
             case "voice", str():
                 asked["audio"] = {"output": {"voice": voice_of(value, profile)}}
             case "max_tokens", _:
-                asked["max_output_tokens"] = value
+                bound = validated(Bound, {key: value}, under="response").max_tokens
+                asked["max_output_tokens"] = bound and ga_bound(bound)
             case "tools", list():
                 asked["tools"] = [
                     flat_tool(tool, f"response.tools[{i}]") if isinstance(tool, dict) else tool

@@ -288,6 +288,18 @@ def test_a_written_answer_asked_for_as_the_kit_asks():
     assert part["type"] == "text"
 
 
+@pytest.mark.parametrize(("wished", "bound"), [(64, 64), (4096, 4096), (5000, None)])
+def test_a_bound_of_one_response_is_that_of_a_session(wished, bound):
+    made = QwenRig()
+    made.send("response.create", response={"max_tokens": wished})
+    assert made.take_commands()[-1].max_output_tokens == bound
+
+
+def test_a_wrong_bound_is_named_as_the_client_named_it():
+    error = error_of(QwenRig().send("response.create", response={"max_tokens": 0}))
+    assert error["param"] == "response.max_tokens"
+
+
 def test_tools_are_nested_and_their_results_flat():
     made = QwenRig()
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
@@ -403,6 +415,8 @@ def test_a_wrong_update_is_named_and_changes_nothing(session, code, param):
         ("input_image_buffer.append", {"image": "AAAA"}, "unsupported_value"),
         ("response.cancel", {}, "response_cancel_not_active"),
         ("response.create", {"response": []}, "invalid_type"),
+        ("response.create", {"response": {"max_tokens": 0}}, "integer_below_min_value"),
+        ("response.create", {"response": {"max_tokens": "inf"}}, "invalid_type"),
         ("response.create", {"response": {"modalities": [1, "text"]}}, "invalid_value"),
         ("conversation.item.create", {"item": 7}, "invalid_type"),
         (
