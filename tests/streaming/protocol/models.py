@@ -28,6 +28,8 @@ class EngineModel:
     reply: Reply | None = None
     to_cut: list[str] = field(default_factory=list)
     to_transcribe: list[str] = field(default_factory=list)
+    to_brief: list[c.UpdateInstructions] = field(default_factory=list)
+    told: str | None = None
 
     def carry_out(self, command: c.Command) -> None:
         match command:
@@ -70,7 +72,7 @@ class EngineModel:
                 assert item in self.items
                 self.to_transcribe.append(item)
             case c.UpdateInstructions():
-                pass
+                self.to_brief.append(command)
 
     def end_reply(self, status: str) -> None:
         """A reply stays as an item, however short, unless it failed before it began."""

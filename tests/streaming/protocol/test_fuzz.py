@@ -10,7 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from streaming.protocol.client_events import CLIENT_EVENTS
 from streaming.protocol.engine_events import (
+    Failure,
     InputTranscript,
+    InstructionsRefused,
+    InstructionsUpdated,
     ItemTruncated,
     ReplyAudio,
     ReplyCall,
@@ -142,6 +145,7 @@ class SessionMachine(RuleBasedStateMachine):
     def open(self, manual, transcribed, interrupting):
         self.rig = Rig(limits=Limits(max_items=8, max_turn_ms=3000))
         self.engine, self.client = EngineModel(), ClientModel()
+        self.engine.told = self.rig.session.instructions
         self.numbers = itertools.count()
         self.asked_cuts = self.late_errors = 0
         detection = {"type": "server_vad", "interrupt_response": interrupting}
@@ -191,6 +195,11 @@ class SessionMachine(RuleBasedStateMachine):
         failed, events = self._send("session.update", session=session)
         assert not failed
         assert kinds(events) == ["session.updated"]
+
+    @rule(name=st.sampled_from(["Ada", "Bob"]))
+    def change_instructions(self, name):
+        session = {"type": "realtime", "instructions": f"You are {name}."}
+        assert kinds(self._send("session.update", session=session)[1]) == ["session.updated"]
 
     @rule(telephone=st.booleans())
     def change_formats(self, telephone):
@@ -290,7 +299,27 @@ class SessionMachine(RuleBasedStateMachine):
         item_id = self.engine.to_transcribe.pop(0)
         self._settle(self.rig.engine(InputTranscript(item_id=item_id, text="what")))
 
+    @precondition(lambda self: self.engine.to_brief)
+    @rule(fits=st.booleans(), latest=st.booleans())
+    def brief(self, fits, latest):
+        # What is refused at once is so before what waits for a reply's end.
+        command = self.engine.to_brief.pop(-1 if latest and not fits else 0)
+        if fits:
+            self.engine.told = command.instructions
+            answer = InstructionsUpdated(update_id=command.update_id)
+        else:
+            failure = Failure(code="capacity", message="too long")
+            answer = InstructionsRefused(update_id=command.update_id, failure=failure)
+        events = self.rig.engine(answer)
+        assert ("error" in kinds(events)) is not fits
+        self._settle(events)
+
     # --- what holds ---
+
+    @invariant()
+    def the_session_shows_what_the_engine_was_told(self):
+        if hasattr(self, "engine") and not self.engine.to_brief:
+            assert self.rig.session.instructions == self.engine.told
 
     @invariant()
     def both_run_the_same_response(self):
