@@ -18,7 +18,7 @@ from streaming.media.video import MODEL_PIXELS
 from streaming.protocol.errors import CapabilityError
 from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.live import LiveMouth, LiveSession, LoudspeakerPort
-from streaming.protocol.ports import MouthPort, RatesPort
+from streaming.protocol.ports import MouthPort, Ports, RatesPort
 from streaming.protocol.qwen.options import ga_defaults
 from streaming.protocol.qwen.session import QwenSession
 from streaming.protocol.session import RealtimeSession
@@ -53,14 +53,16 @@ def new_session(
     make = TranscriptionSession if transcribes else RealtimeSession
     return make(
         profile=profile_of(ready),
-        ear=WatchedEar(Ear(), hearing),
-        mouth=mouth or Mouth(),
-        eye=new_eye(settings, frame_pixels=settings.camera_pixels),
-        new_mouth=Mouth if mouth is None else None,
+        ports=Ports(
+            ear=WatchedEar(Ear(), hearing),
+            mouth=mouth or Mouth(),
+            eye=new_eye(settings, frame_pixels=settings.camera_pixels),
+            new_mouth=Mouth if mouth is None else None,
+            rates=rates,
+        ),
         limits=limits_of(ready, settings),
         expires_at_s=unix_s() + settings.max_session_s,
         defaults=defaults,
-        rates=rates,
     )
 
 

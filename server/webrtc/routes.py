@@ -30,16 +30,8 @@ from server.webrtc.errors import (
 from server.webrtc.offer import read_offer
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.outbox import random_id
-from streaming.protocol.session_config import default_config, updated
-from streaming.protocol.session_echo import session_object
-from streaming.protocol.transcription_session import (
-    TYPE as TRANSCRIPTION,
-)
-from streaming.protocol.transcription_session import (
-    first_config,
-    transcription_object,
-    transcription_updated,
-)
+from streaming.protocol.session_kind import REALTIME, Options
+from streaming.protocol.transcription_session import TRANSCRIPTION, TYPE
 from streaming.protocol.wire_json import read_object
 
 SDP = "application/sdp"
@@ -197,17 +189,13 @@ def _secret_request(body: bytes) -> SecretRequest:
 def _echo(gateway: Gateway, session: dict[str, Any]) -> dict[str, Any]:
     """The session that a secret will open, as the API shows it; refuses one that could not be."""
     ready = gateway.ready()
-    profile, session_id = profile_of(ready), random_id("sess")
+    kind = TRANSCRIPTION if session.get("type") == TYPE else REALTIME
+    limits = limits_of(ready, gateway.settings)
     try:
-        if session.get("type") == TRANSCRIPTION:
-            first = first_config(profile)
-            written = transcription_updated(first, session, profile)
-            return transcription_object(written, session_id=session_id, expires_at_s=None)
-        limits = limits_of(ready, gateway.settings)
-        config = updated(default_config(profile), session, profile, limits)
+        options = Options(kind, profile_of(ready), limits, session)
     except ProtocolError as error:
         raise OfferError(error.message, error.param, error.code) from None
-    return session_object(config, session_id=session_id, expires_at_s=None)
+    return options.shown(session_id=random_id("sess"), expires_at_s=None)
 
 
 def _merged(base: dict[str, Any] | None, patch: dict[str, Any] | None) -> dict[str, Any] | None:

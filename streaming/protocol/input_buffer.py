@@ -16,10 +16,9 @@ from streaming.protocol.commands import (
 )
 from streaming.protocol.engine_events import Failure
 from streaming.protocol.errors import ProtocolError
-from streaming.protocol.history import History
 from streaming.protocol.items import Content, Item
 from streaming.protocol.limits import Limits
-from streaming.protocol.outbox import Outbox
+from streaming.protocol.shared import Shared
 from streaming.protocol.sight import Sight
 
 # Every rate of the wire divides this one, so that buffered time adds up exactly.
@@ -34,10 +33,10 @@ class InputBuffer:
         turn: How many turns are over: committed, dropped or refused.
     """
 
-    def __init__(self, outbox: Outbox, history: History, limits: Limits, sight: Sight) -> None:
-        self._outbox = outbox
-        self._history = history
-        self._limits = limits
+    def __init__(self, shared: Shared, sight: Sight) -> None:
+        self._outbox = shared.outbox
+        self._history = shared.history
+        self._limits = shared.limits
         self._sight = sight
         self._item_id: str | None = None
         self._size_bytes = 0

@@ -22,7 +22,6 @@ from streaming.protocol.commands import (
     ToolResultPart,
 )
 from streaming.protocol.errors import CapabilityError, ProtocolError
-from streaming.protocol.history import History
 from streaming.protocol.input_buffer import BYTES_PER_MS, conversation_full
 from streaming.protocol.items import (
     AnyItem,
@@ -41,9 +40,7 @@ from streaming.protocol.items import (
     ResultItem,
     parsed_item,
 )
-from streaming.protocol.limits import Limits, ModelProfile
-from streaming.protocol.outbox import Outbox
-from streaming.protocol.ports import EarPort, EyePort
+from streaming.protocol.shared import Shared
 from streaming.protocol.sight import Sight
 from streaming.protocol.validation import shown
 from streaming.protocol.wire_audio import decode_audio
@@ -76,24 +73,15 @@ class Made:
 class ItemCreation:
     """Adds clients' items to the history."""
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        history: History,
-        ear: EarPort,
-        eye: EyePort,
-        sight: Sight,
-        profile: ModelProfile,
-        limits: Limits,
-    ) -> None:
-        self._outbox = outbox
-        self._history = history
-        self._ear = ear
-        self._eye = eye
+    def __init__(self, shared: Shared, sight: Sight) -> None:
+        self._outbox = shared.outbox
+        self._history = shared.history
+        self._ear = shared.ports.ear
+        self._eye = shared.ports.eye
+        self._profile = shared.profile
+        self._limits = shared.limits
         self._sight = sight
         self._image_pixels = 0  # of the item that is being made
-        self._profile = profile
-        self._limits = limits
 
     def create(self, event: ItemCreate, wire: AudioFormat) -> None:
         """Add an item, whose audio is in the session's input format `wire`.
@@ -102,7 +90,7 @@ class ItemCreation:
             ProtocolError: Anything about it is wrong; the history is as it was.
         """
         if len(self._history) >= self._limits.max_items:
-            raise self.full()
+            raise conversation_full(self._limits)
         created = parsed_item(event.item)
         after = self._place(event.previous_item_id)
         if isinstance(created, FunctionCallOutput) and not self._history.holds_call(
@@ -153,10 +141,6 @@ class ItemCreation:
                 return Made(item=result, role="user", parts=(ToolResultPart(output=output),))
             case _:
                 return self._message(created, item_id, wire, under)
-
-    def full(self) -> ProtocolError:
-        """The error for one item too many."""
-        return conversation_full(self._limits)
 
     def _place(self, previous_item_id: str | None) -> str | None:
         if previous_item_id is None:

@@ -15,13 +15,10 @@ from streaming.media.video import Pixels
 from streaming.protocol import client_events as client
 from streaming.protocol.engine_events import Failure
 from streaming.protocol.errors import CapabilityError
-from streaming.protocol.history import History
 from streaming.protocol.input_buffer import InputBuffer
 from streaming.protocol.items import Item
-from streaming.protocol.limits import Limits, ModelProfile
-from streaming.protocol.outbox import Outbox
-from streaming.protocol.ports import EarPort, EyePort
 from streaming.protocol.session_options import SemanticVad, SessionConfig
+from streaming.protocol.shared import Shared
 from streaming.protocol.sight import Sight
 from streaming.protocol.wire_audio import audio_format, decode_audio
 from streaming.protocol.wire_image import decoded, looked_at
@@ -55,28 +52,18 @@ class Listening:
         sight: what the camera sees, for the items that are made of it.
     """
 
-    def __init__(
-        self,
-        *,
-        outbox: Outbox,
-        history: History,
-        ear: EarPort,
-        eye: EyePort,
-        profile: ModelProfile,
-        limits: Limits,
-        config: SessionConfig,
-        turns: TurnsPort,
-    ) -> None:
-        self._outbox = outbox
-        self._ear = ear
-        self._eye = eye
-        self._profile = profile
-        self._limits = limits
+    def __init__(self, shared: Shared, turns: TurnsPort) -> None:
+        self._outbox = shared.outbox
+        self._ear = shared.ports.ear
+        self._eye = shared.ports.eye
+        self._profile = shared.profile
+        self._limits = shared.limits
         self._turns = turns
-        self._config = config
-        self.sight = Sight(outbox, limits, lambda: ear.position_ms)
-        self._input = InputBuffer(outbox, history, limits, self.sight)
-        ear.set_turn_detection(config.vad(limits))
+        self._config = config = shared.options.config
+        ear = shared.ports.ear
+        self.sight = Sight(shared.outbox, shared.limits, lambda: ear.position_ms)
+        self._input = InputBuffer(shared, self.sight)
+        ear.set_turn_detection(config.vad(shared.limits))
         self.denoises = ear.set_noise_reduction(config.noise_level)
 
     @property

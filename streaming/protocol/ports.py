@@ -7,6 +7,7 @@ ones are `streaming.turns.ear.Ear`, `streaming.media.mouth.Mouth` and `streaming
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from streaming.media.formats import AudioFormat
@@ -84,3 +85,23 @@ class EyePort(Protocol):
 
     def frame(self, data: bytes) -> Pixels:
         """A camera's picture, as large as the model sees one at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """All that one session is given.
+
+    Attributes:
+        ear: Hears its user.
+        mouth: Speaks in the conversation.
+        eye: Looks at its user's pictures.
+        new_mouth: Makes one for each response that is spoken beside the conversation; without it
+            such responses are only written.
+        rates: Says what the client has left of its allowances.
+    """
+
+    ear: EarPort
+    mouth: MouthPort
+    eye: EyePort
+    new_mouth: Callable[[], MouthPort] | None = None
+    rates: RatesPort = list

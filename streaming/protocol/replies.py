@@ -7,7 +7,6 @@ and what the engine says of a reply. The order of a response's own events is `re
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -29,14 +28,10 @@ from streaming.protocol.engine_events import (
     ReplyUsage,
 )
 from streaming.protocol.errors import CapabilityError, ProtocolError
-from streaming.protocol.history import History
-from streaming.protocol.limits import Limits
-from streaming.protocol.outbox import Outbox
-from streaming.protocol.ports import MouthPort, RatesPort
 from streaming.protocol.response import Response
 from streaming.protocol.response_object import CancelReason
 from streaming.protocol.response_spec import ResponseSpec
-from streaming.protocol.silence import Silence
+from streaming.protocol.shared import Shared
 from streaming.protocol.truncations import Truncations
 
 logger = logging.getLogger("omnilive.protocol")
@@ -47,28 +42,15 @@ ReplyEvent: TypeAlias = ReplyText | ReplyAudio | ReplyCall | ReplyCallDone | Rep
 class Replies:
     """The running response, and the one that waits until a cancelled one has ended."""
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        history: History,
-        mouth: MouthPort,
-        truncations: Truncations,
-        conversation_id: str,
-        limits: Limits,
-        new_mouth: Callable[[], MouthPort] | None,
-        rates: RatesPort,
-        silence: Silence,
-    ) -> None:
-        self._outbox = outbox
-        self._history = history
-        self._mouth = mouth
-        self._new_mouth = new_mouth
-        self._limits = limits
-        self._rates = rates
-        self._silence = silence
-        self._aside: dict[str, Response] = {}
+    def __init__(self, shared: Shared, truncations: Truncations) -> None:
+        self._outbox = shared.outbox
+        self._history = shared.history
+        self._limits = shared.limits
+        self._silence = shared.silence
+        self._ports = shared.ports
+        self._conversation_id = shared.conversation_id
         self._truncations = truncations
-        self._conversation_id = conversation_id
+        self._aside: dict[str, Response] = {}
         self._active: Response | None = None
         self._next: ResponseSpec | None = None
         self._next_cancelled: CancelReason | None = None
@@ -187,7 +169,7 @@ class Replies:
                 f"{limit} responses outside the conversation are in progress "
                 "(max_responses_aside); wait until one is finished.",
             )
-        if spec.modality == "audio" and self._new_mouth is None:
+        if spec.modality == "audio" and self._ports.new_mouth is None:
             raise CapabilityError(
                 "On a live line only a response of the conversation is spoken; 'text' is served.",
                 "response.output_modalities",
@@ -287,8 +269,10 @@ class Replies:
             conversation_id=None if spec.aside else self._conversation_id,
             outbox=self._outbox,
             history=None if spec.aside else self._history,
-            mouth=self._new_mouth() if spec.aside and self._new_mouth else self._mouth,
-            rates=self._rates,
+            mouth=self._ports.new_mouth()
+            if spec.aside and self._ports.new_mouth
+            else self._ports.mouth,
+            rates=self._ports.rates,
         )
 
 

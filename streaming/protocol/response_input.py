@@ -10,19 +10,18 @@ from typing import Any
 from streaming.media.formats import AudioFormat
 from streaming.protocol.client_events import ResponseParams
 from streaming.protocol.errors import ProtocolError
-from streaming.protocol.history import History
 from streaming.protocol.item_creation import ItemCreation, Made
-from streaming.protocol.limits import Limits
+from streaming.protocol.shared import Shared
 from streaming.protocol.validation import shown
 
 
 class ResponseInput:
     """Reads `response.input`."""
 
-    def __init__(self, history: History, creation: ItemCreation, limits: Limits) -> None:
-        self._history = history
+    def __init__(self, shared: Shared, creation: ItemCreation) -> None:
+        self._history = shared.history
         self._creation = creation
-        self._limits = limits
+        self._limits = shared.limits
 
     def of(self, params: ResponseParams, wire: AudioFormat) -> tuple[Made | str, ...] | None:
         """The items that are listed, whose audio is in `wire`; None if none are.

@@ -15,10 +15,11 @@ from streaming.protocol.commands import DeleteItem
 from streaming.protocol.engine_events import EngineEvent, InputTranscript, TranscriptFailed
 from streaming.protocol.errors import CapabilityError
 from streaming.protocol.items import Item
-from streaming.protocol.limits import ModelProfile
-from streaming.protocol.session import Act, RealtimeSession
+from streaming.protocol.limits import Limits, ModelProfile
+from streaming.protocol.session import RealtimeSession
 from streaming.protocol.session_config import default_config, merged_session
 from streaming.protocol.session_echo import not_applied, shown_input
+from streaming.protocol.session_kind import SessionKind
 from streaming.protocol.session_options import (
     AudioInput,
     Include,
@@ -67,9 +68,11 @@ def first_config(profile: ModelProfile) -> SessionConfig:
 
 
 def transcription_updated(
-    config: SessionConfig, patch: Object, profile: ModelProfile
+    config: SessionConfig, patch: Object, profile: ModelProfile, limits: Limits
 ) -> SessionConfig:
     """`config` with `patch` merged in: absent is unchanged, null clears.
+
+    It has no text that a limit could bound.
 
     Raises:
         ProtocolError: The patch is wrong; nothing has changed.
@@ -81,7 +84,12 @@ def transcription_updated(
 
 
 def transcription_object(
-    config: SessionConfig, *, session_id: str, expires_at_s: int | None, denoises: bool = True
+    config: SessionConfig,
+    *,
+    session_id: str,
+    expires_at_s: int | None,
+    denoises: bool = True,
+    has_formats: bool = True,
 ) -> Object:
     """The session as `session.created` and `session.updated` show it."""
     detection = config.audio.input.turn_detection
@@ -95,7 +103,7 @@ def transcription_object(
         "audio": {"input": shown_input(config)},
         "include": config.include,
         **expiry,
-        "x_not_applied": not_applied(config, denoises=denoises) + unused,
+        "x_not_applied": not_applied(config, denoises=denoises, has_formats=has_formats) + unused,
     }
 
 
@@ -111,8 +119,18 @@ def _with_input(config: SessionConfig, heard: AudioInput) -> SessionConfig:
     return config.model_copy(update={"audio": config.audio.model_copy(update={"input": heard})})
 
 
+TRANSCRIPTION = SessionKind(
+    first=first_config,
+    updated=transcription_updated,
+    shown=transcription_object,
+    converses=False,
+)
+
+
 class TranscriptionSession(RealtimeSession):
     """The protocol's side of one conversation that is only written down."""
+
+    kind = TRANSCRIPTION
 
     def __init__(self, **options: Any) -> None:
         """Takes what `RealtimeSession` does.
@@ -120,8 +138,11 @@ class TranscriptionSession(RealtimeSession):
         Raises:
             ProtocolError: The defaults are wrong, or the model cannot do this.
         """
-        self._kept: deque[str] = deque()  # turns whose words have been sent, the engine rid of them
         super().__init__(**options)
+        self._kept: deque[str] = deque()  # turns whose words have been sent, the engine rid of them
+        refused = (client.ItemCreate, client.ItemTruncate, client.ResponseCreate)
+        self._acts |= dict.fromkeys(refused, self._refuse)
+        self._acts[client.ItemDelete] = self._delete_item
 
     def receive_engine(self, event: EngineEvent) -> None:
         """Take what the engine said."""
@@ -132,50 +153,28 @@ class TranscriptionSession(RealtimeSession):
     def turn_ended(self, item: Item, *, by_voice: bool) -> None:
         """A turn is an item now: its words are asked for."""
         super().turn_ended(item, by_voice=by_voice)
-        if self._config.audio.input.transcription is None:
+        if self._options.config.audio.input.transcription is None:
             self._let_go(item.item_id)
 
     def _let_go(self, item_id: str) -> None:
         """What has been written down takes no place in the context, and later none here."""
-        if self._history.find(item_id) is None or item_id in self._kept:
+        if self._shared.history.find(item_id) is None or item_id in self._kept:
             return
         self._outbox.command(DeleteItem(item_id=item_id))
         self._kept.append(item_id)
         if len(self._kept) > MAX_KEPT:
-            self._history.remove(self._kept.popleft())
+            self._shared.history.remove(self._kept.popleft())
 
     def _delete_item(self, event: client.ItemDelete) -> None:
         if event.item_id not in self._kept:
-            super()._delete_item(event)
+            self._items.delete(event)
             return
         self._kept.remove(event.item_id)
-        self._history.remove(event.item_id)
-        self._outbox.event("conversation.item.deleted", item_id=event.item_id)
-
-    def _table_of_acts(self) -> dict[type[client.ClientEvent], Act]:
-        refused = (client.ItemCreate, client.ItemTruncate, client.ResponseCreate)
-        return super()._table_of_acts() | dict.fromkeys(refused, self._refuse)
+        self._items.remove(event.item_id)
 
     def _refuse(self, event: client.ClientEvent) -> None:
         raise CapabilityError(
             f"A transcription session takes sound only, and answers nothing; '{event.type}' is for "
             "sessions of type 'realtime'.",
             "type",
-        )
-
-    def _first_config(self) -> SessionConfig:
-        return first_config(self._profile)
-
-    def _updated(self, config: SessionConfig, patch: Object) -> SessionConfig:
-        return transcription_updated(config, patch, self._profile)
-
-    def _greet(self, conversation_id: str) -> None:
-        self._outbox.event("session.created", session=self._echo())
-
-    def _echo(self) -> Object:
-        return transcription_object(
-            self._config,
-            session_id=self.session_id,
-            expires_at_s=self._expires_at_s,
-            denoises=self._listening.denoises,
         )

@@ -14,10 +14,8 @@ from streaming.protocol.engine_events import (
     InputTranscriptDelta,
     TranscriptFailed,
 )
-from streaming.protocol.history import History
 from streaming.protocol.items import Item
-from streaming.protocol.limits import ModelProfile
-from streaming.protocol.outbox import Outbox
+from streaming.protocol.shared import Shared
 
 _EVENT = "conversation.item.input_audio_transcription"
 
@@ -25,10 +23,10 @@ _EVENT = "conversation.item.input_audio_transcription"
 class Transcripts:
     """The items whose transcript is under way, with the audio that each has."""
 
-    def __init__(self, outbox: Outbox, history: History, profile: ModelProfile) -> None:
-        self._outbox = outbox
-        self._history = history
-        self._profile = profile
+    def __init__(self, shared: Shared) -> None:
+        self._outbox = shared.outbox
+        self._history = shared.history
+        self._profile = shared.profile
         self._audio_ms: dict[str, int] = {}
 
     def request(self, item: Item) -> None:

@@ -14,9 +14,8 @@ from streaming.protocol.client_events import ItemTruncate
 from streaming.protocol.commands import TruncateItem
 from streaming.protocol.engine_events import Failure, ItemTruncated
 from streaming.protocol.errors import NoSuchItemError, ProtocolError
-from streaming.protocol.history import History
 from streaming.protocol.items import Content
-from streaming.protocol.outbox import Outbox
+from streaming.protocol.shared import Shared
 
 
 @dataclass(slots=True)
@@ -30,9 +29,9 @@ class _Cut:
 class Truncations:
     """The cuts that wait for a reply's end, and those that wait for the engine's answer."""
 
-    def __init__(self, outbox: Outbox, history: History) -> None:
-        self._outbox = outbox
-        self._history = history
+    def __init__(self, shared: Shared) -> None:
+        self._outbox = shared.outbox
+        self._history = shared.history
         self._waiting: list[_Cut] = []
         self._asked: dict[str, deque[_Cut]] = {}
 

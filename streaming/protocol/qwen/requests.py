@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from streaming.protocol.errors import CapabilityError
 from streaming.protocol.limits import ModelProfile
-from streaming.protocol.nested_tools import flat_choice, flat_tool
+from streaming.protocol.nested_tools import flat_choice, flat_tool, is_strict
 from streaming.protocol.qwen.options import Bound, ga_bound, modality_of, voice_of
 from streaming.protocol.validation import validated
 
@@ -54,11 +54,19 @@ def ga_wishes(wishes: Object, profile: ModelProfile) -> Object:
                 asked["max_output_tokens"] = bound and ga_bound(bound)
             case "tools", list():
                 asked["tools"] = [
-                    flat_tool(tool, f"response.tools[{i}]") if isinstance(tool, dict) else tool
-                    for i, tool in enumerate(value)
+                    _tool(tool, f"response.tools[{i}]") for i, tool in enumerate(value)
                 ]
             case "tool_choice", _:
                 asked["tool_choice"] = flat_choice(value)
             case _:
                 asked[key] = value
     return asked
+
+
+def _tool(tool: object, param: str) -> object:
+    if not isinstance(tool, dict):
+        return tool
+    if is_strict(tool):
+        message = "No call is held to its function's schema here; leave 'strict' out."
+        raise CapabilityError(message, f"{param}.function.strict")
+    return flat_tool(tool, param)

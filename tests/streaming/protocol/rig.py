@@ -30,6 +30,7 @@ from streaming.protocol.engine_events import (
     ReplyUsage,
 )
 from streaming.protocol.limits import Limits, ModelProfile
+from streaming.protocol.ports import Ports
 from streaming.protocol.session import RealtimeSession
 from streaming.turns.ear import Ear
 from streaming.turns.smart_turn import SmartTurn
@@ -112,10 +113,12 @@ class Rig:
         numbers = itertools.count()
         self.session = kind(
             profile=profile,
-            ear=Ear(LoudnessActivity, new_judge),
-            mouth=Mouth(),
-            eye=new_eye(pictures),
-            new_mouth=new_mouth,
+            ports=Ports(
+                ear=Ear(LoudnessActivity, new_judge),
+                mouth=Mouth(),
+                eye=new_eye(pictures),
+                new_mouth=new_mouth,
+            ),
             limits=limits,
             expires_at_s=1_800_000_000,
             defaults=defaults,

@@ -87,7 +87,8 @@ def test_options_of_a_spoken_answer_with_tools():
 
 @pytest.mark.parametrize(("wished", "several"), [(None, True), (True, True), (False, False)])
 def test_whether_there_may_be_several_calls(wished, several):
-    asked = parsed(HELLO, tools=[TOOL], parallel_tool_calls=wished)
+    tool = {"type": "function", "function": {"name": "f"}}
+    asked = parsed(HELLO, tools=[tool], parallel_tool_calls=wished)
     assert asked.parallel_tool_calls is several
     assert "parallel_tool_calls" not in asked.not_applied
 

@@ -12,6 +12,7 @@ from streaming.protocol.engine_events import ItemTruncated, ReplyAudio, ReplyTex
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.limits import Limits
 from streaming.protocol.live import LiveMouth, LiveSession
+from streaming.protocol.ports import Ports
 from streaming.protocol.session import RealtimeSession
 from streaming.turns.ear import Ear
 from tests.streaming.protocol.rig import (
@@ -35,9 +36,7 @@ class LiveRig(Rig):
         self.playout, mouth = Playout(), LiveMouth()
         inner = RealtimeSession(
             profile=profile,
-            ear=Ear(LoudnessActivity),
-            mouth=mouth,
-            eye=new_eye(),
+            ports=Ports(ear=Ear(LoudnessActivity), mouth=mouth, eye=new_eye()),
             limits=limits,
             expires_at_s=1_800_000_000,
             defaults=session,

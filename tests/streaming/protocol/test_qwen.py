@@ -31,6 +31,7 @@ from streaming.protocol.engine_events import (
     ReplyText,
 )
 from streaming.protocol.limits import Limits, ModelProfile
+from streaming.protocol.ports import Ports
 from streaming.protocol.qwen.events import ga_view
 from streaming.protocol.qwen.options import ga_defaults
 from streaming.protocol.qwen.session import QwenSession
@@ -71,9 +72,7 @@ class QwenRig:
         numbers = itertools.count()
         inner = RealtimeSession(
             profile=profile,
-            ear=Ear(LoudnessActivity),
-            mouth=Mouth(),
-            eye=new_eye(),
+            ports=Ports(ear=Ear(LoudnessActivity), mouth=Mouth(), eye=new_eye()),
             limits=limits,
             defaults=ga_defaults(profile),
             make_id=lambda prefix: f"{prefix}_{next(numbers)}",
@@ -207,6 +206,15 @@ def test_an_option_that_changes_nothing_is_named_until_it_is_taken_back(option, 
     assert made.update(**option)["x_not_applied"] == named
     assert made.update(instructions="Be kind.")["x_not_applied"] == named, "it is still in force"
     assert made.update(**dict.fromkeys(option))["x_not_applied"] == []
+
+
+def test_strict_tools_of_one_response_are_refused():
+    made = QwenRig()
+    error = error_of(made.send("response.create", response={"tools": [STRICT]}))
+    assert (error["code"], error["param"]) == (
+        "unsupported_value",
+        "response.tools[0].function.strict",
+    )
 
 
 def test_sound_is_16_khz_and_other_rates_are_said():
