@@ -6,6 +6,7 @@ Knows both vocabularies and nothing else; a pure function each way.
 from __future__ import annotations
 
 from streaming.engine.messages.commands import (
+    FRONT,
     AddItem,
     CancelResponse,
     Command,
@@ -54,8 +55,6 @@ from streaming.engine.messages.events import (
 from streaming.protocol import commands as said
 from streaming.protocol import engine_events as heard
 
-# The engine's word for "before everything else" where an item belongs behind another.
-FRONT = "root"
 # Between a conversation's name and that of a response beside it.
 ASIDE = "/"
 

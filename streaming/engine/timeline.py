@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from streaming.engine.item import Item
+from streaming.engine.messages.commands import FRONT
 from streaming.engine.pieces import Piece, Placed
 from streaming.engine.room import Room
 from streaming.errors import DuplicateItemError, UnknownItemError
-
-FRONT = "root"
 
 
 class Timeline:

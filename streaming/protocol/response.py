@@ -34,7 +34,6 @@ from streaming.protocol.wire_audio import encode_audio
 Object: TypeAlias = dict[str, Any]
 
 ENGINE_RATE_HZ = 24_000
-ENGINE_BYTES_PER_SAMPLE = 2
 
 
 class Response:

@@ -14,6 +14,9 @@ from streaming.engine.messages.content import Frame, Part, Role, VideoPart
 Modality = Literal["text", "audio"]
 ToolChoice = Literal["auto", "none", "required"]
 
+# Where an item belongs behind another: before everything else.
+FRONT = "root"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenConversation(OfConversation):
@@ -81,7 +84,7 @@ class UserAudioDrop(OfItem):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AddItem(OfItem):
-    """Adds a complete item; `previous_item_id` None appends, `"root"` puts it first."""
+    """Adds a complete item; `previous_item_id` None appends, `FRONT` puts it first."""
 
     role: Role
     parts: tuple[Part, ...]

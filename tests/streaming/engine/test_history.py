@@ -6,7 +6,7 @@ import pytest
 
 from model.omni import OmniModel
 from streaming.engine.engine import Engine
-from streaming.engine.messages.commands import UpdateInstructions, UserAudioDrop
+from streaming.engine.messages.commands import FRONT, UpdateInstructions, UserAudioDrop
 from streaming.engine.messages.events import (
     AudioDelta,
     EngineFault,
@@ -16,7 +16,6 @@ from streaming.engine.messages.events import (
     TextDelta,
 )
 from streaming.engine.scheduler import Stage
-from streaming.engine.timeline import FRONT
 from tests.streaming.engine.driver import (
     SETTINGS,
     Driver,

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.engine.item import Item
+from streaming.engine.messages.commands import FRONT
 from streaming.engine.pieces import Piece
 from streaming.engine.room import Truncation
-from streaming.engine.timeline import FRONT, Timeline
+from streaming.engine.timeline import Timeline
 from streaming.errors import DuplicateItemError, RefusedError, UnknownItemError
 
 SYSTEM, OPENING = Piece((1, 2, 3)), Piece((90, 91))
