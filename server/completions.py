@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
+from server.bodies import read_body
 from server.clock import unix_s
 from server.doors import Visitor
 from server.errors import (
@@ -58,9 +59,7 @@ async def completions(request: Request) -> Response:
         ready = gateway.ready()
     try:
         limits = limits_of(ready, gateway.settings)
-        asked = parsed_request(
-            await _body(request, limits.max_event_bytes), profile_of(ready), limits
-        )
+        asked = parsed_request(await _body(request, gateway.settings), profile_of(ready), limits)
         with gateway.telemetry.recorder.door("http"):
             gateway.admit(asked.model, visitor)
         answer = CompletionAnswer(
@@ -82,15 +81,14 @@ async def completions(request: Request) -> Response:
 ROUTES: tuple[BaseRoute, ...] = (Route("/v1/chat/completions", completions, methods=["POST"]),)
 
 
-async def _body(request: Request, max_bytes: int) -> Any:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > max_bytes:
-            raise ProtocolError(
-                "message_too_large", f"The body has more than {max_bytes} bytes (max_event_bytes)."
-            )
-    return read_object(bytes(body), "The body")
+async def _body(request: Request, settings: Settings) -> dict[str, Any]:
+    limit = settings.max_event_bytes
+    too_large = ProtocolError(
+        "message_too_large", f"The body has more than {limit} bytes (max_event_bytes)."
+    )
+    timeout_s = settings.request_timeout_s
+    body = await read_body(request, max_bytes=limit, too_large=too_large, timeout_s=timeout_s)
+    return read_object(body, "The body")
 
 
 def _decoded(asked: Asked, limits: Limits, settings: Settings) -> list[said.CreateItem]:

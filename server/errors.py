@@ -11,6 +11,7 @@
     ├── UnauthorizedError   no key, or one that is not known here (401)
     ├── ForbiddenOriginError  a page of another origin; names it (403)
     ├── ForbiddenHostError  a name that is not this server's; names it (403)
+    ├── RequestTimeoutError a body that takes too long to arrive; names the limit (408)
     ├── TooFastError        more openings a minute than one client may have (429)
     ├── TooManySecretsError  as many client secrets are in force as may be (503)
     ├── IdleError           a session in which nothing was said for too long; names the limit
@@ -113,6 +114,14 @@ class ForbiddenHostError(ServerError):
     status = 403
     type = "invalid_request_error"
     code = "host_not_allowed"
+
+
+class RequestTimeoutError(ServerError):
+    """The body of a request did not arrive in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
 
 
 class TooFastError(ServerError):

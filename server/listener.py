@@ -1,10 +1,11 @@
-"""uvicorn as this server runs it: its limits, and a way to cut a connection that does not read.
+"""uvicorn as this server runs it: its limits, and ways to cut a connection that does not go on.
 
 Knows uvicorn. Does not know what the application does.
 """
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -35,6 +37,40 @@ class CuttableWebSocket(WebSocketsSansIOProtocol):
         if self.response.status_code == 101:
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[ABORT] = self.transport.abort
+
+
+def impatient_http(timeout_s: float) -> type[HttpToolsProtocol]:
+    """Returns a protocol that closes a connection on which no request is begun to its body."""
+
+    class ImpatientHttp(HttpToolsProtocol):
+        _closing: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._closing = self.loop.call_later(timeout_s, self._close)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._stay()
+            elif self._closing is None:  # the next request begins
+                self._closing = self.loop.call_later(timeout_s, self._close)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stay()
+            super().connection_lost(exc)
+
+        def _stay(self) -> None:
+            if self._closing is not None:
+                self._closing.cancel()
+                self._closing = None
+
+        def _close(self) -> None:
+            self._closing = None
+            if self.transport.get_protocol() is self:  # and no WebSocket's by now
+                self.transport.close()
+
+    return ImpatientHttp
 
 
 def abort_connection(scope: MutableMapping[str, Any]) -> None:
@@ -98,6 +134,7 @@ def uvicorn_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
     return QuietServer(
         uvicorn.Config(
             app,
+            http=impatient_http(settings.request_timeout_s),
             ws=CuttableWebSocket,
             ws_max_size=settings.max_event_bytes * FRAME_LIMIT_FACTOR,
             ws_ping_interval=PING_INTERVAL_S,

@@ -133,6 +133,9 @@ class Settings(CallSettings):
     send_timeout_s: float = Field(
         30.0, gt=0, le=600, description="how long one write to a reader may take"
     )
+    request_timeout_s: float = Field(
+        60.0, gt=0, le=3600, description="how long an HTTP request may take to arrive"
+    )
     resume_window_s: float = Field(
         30.0,
         ge=0,

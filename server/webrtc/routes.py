@@ -5,7 +5,6 @@ Knows requests and replies. What a call does is `call.py`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,9 +16,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Message
 
+from server.bodies import read_body
 from server.errors import UnauthorizedError
 from server.gateway import Gateway
 from server.sessions import limits_of, profile_of
+from server.settings import Settings
 from server.webrtc.call import Call
 from server.webrtc.errors import (
     OfferError,
@@ -62,7 +63,7 @@ async def open_call(request: Request) -> Response:
     gateway: Gateway = request.app.state.gateway
     with gateway.telemetry.recorder.door("webrtc"):
         visitor = gateway.doors.let_in(request)
-        sdp, options = await _read_call(request, gateway.settings.max_offer_bytes)
+        sdp, options = await _read_call(request, gateway.settings)
         session = _merged(visitor.identity.session, options)
         ready = gateway.admit(request.query_params.get("model"), visitor)
         call = Call(gateway, ready, visitor, session, read_offer(sdp))
@@ -98,7 +99,7 @@ async def mint_secret(request: Request) -> Response:
         raise UnauthorizedError("a client secret cannot make others; use an API key")
     gateway.doors.count_opening(visitor)
     gateway.check_open()
-    asked = _secret_request(await _body(request, gateway.settings.max_offer_bytes))
+    asked = _secret_request(await _body(request, gateway.settings))
     session = _echo(gateway, asked.session)
     lifetime_s = asked.expires_after.seconds
     owner = visitor.identity.owner
@@ -122,12 +123,12 @@ ROUTES: tuple[BaseRoute, ...] = (
 )
 
 
-async def _read_call(request: Request, max_bytes: int) -> tuple[str, dict[str, Any] | None]:
+async def _read_call(request: Request, settings: Settings) -> tuple[str, dict[str, Any] | None]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == SDP:
-        return _text(await _body(request, max_bytes)), None
+        return _text(await _body(request, settings)), None
     if kind == MULTIPART:
-        return await _read_form(request, await _body(request, max_bytes))
+        return await _read_form(request, await _body(request, settings))
     raise OfferTypeError(f"a body of type {kind[:100]!r} is not taken; send {SDP} or {MULTIPART}")
 
 
@@ -150,16 +151,11 @@ async def _read_form(request: Request, body: bytes) -> tuple[str, dict[str, Any]
     return _text(parts["sdp"]), None if session is None else _object(session, "session")
 
 
-async def _body(request: Request, max_bytes: int) -> bytes:
-    body = bytearray()
-    chunks: AsyncIterator[bytes] = request.stream()
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > max_bytes:
-            raise OfferTooLargeError(
-                f"the request is larger than {max_bytes} bytes (max_offer_bytes)"
-            )
-    return bytes(body)
+async def _body(request: Request, settings: Settings) -> bytes:
+    limit = settings.max_offer_bytes
+    too_large = OfferTooLargeError(f"the request is larger than {limit} bytes (max_offer_bytes)")
+    timeout_s = settings.request_timeout_s
+    return await read_body(request, max_bytes=limit, too_large=too_large, timeout_s=timeout_s)
 
 
 def _text(body: bytes) -> str:
