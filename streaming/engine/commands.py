@@ -6,6 +6,7 @@ how a refusal is told. Does not run a network: it only makes work for the loop.
 
 from __future__ import annotations
 
+from streaming.engine.beginnings import Beginnings
 from streaming.engine.conversation import MAX_DEFERRED, Conversation
 from streaming.engine.door import Door
 from streaming.engine.ground import Ground
@@ -67,6 +68,7 @@ class Commands:
         ground: Ground,
         *,
         listener: Listener,
+        beginnings: Beginnings,
         replies: Replies,
         scheduler: Scheduler,
     ) -> None:
@@ -79,6 +81,7 @@ class Commands:
         self._extras = ground.model.config.omnilive
         self._transcribes = ground.model.transcribes
         self._listener = listener
+        self._beginnings = beginnings
         self._replies = replies
         self._door = Door(conversations, ground, scheduler)
 
@@ -194,7 +197,7 @@ class Commands:
                     else Truncation(retention_ratio=ratio, items_tokens=tokens)
                 )
             case Respond():
-                self._replies.begin(conversation, command)
+                self._beginnings.begin(conversation, command)
             case CancelResponse():
                 self._cancel(conversation, command)
             case Transcribe():

@@ -19,7 +19,9 @@ from model.errors import ConfigError
 from model.mel import HOP_SAMPLES, SAMPLE_RATE_HZ
 from model.omni import OmniModel
 from streaming.engine.agenda import Agenda
+from streaming.engine.beginnings import Beginnings
 from streaming.engine.border import Border
+from streaming.engine.called import Called
 from streaming.engine.clock import Clock, monotonic_s
 from streaming.engine.commands import Commands
 from streaming.engine.conversation import MAX_ASIDES, Conversation
@@ -93,7 +95,11 @@ class Engine:
         self._reader = Reader(ground, decoding)
         self._speaker = Speaker(ground, decoding)
         self._listener = Listener(ground)
-        self._replies = Replies(ground, self._listener, max_codes=max_codes, seed=settings.seed)
+        self._called = Called(ground)
+        self._replies = Replies(ground, self._called)
+        self._beginnings = Beginnings(
+            ground, self._listener, max_codes=max_codes, seed=settings.seed
+        )
         self._transcriber = Transcriber(ground, self._reader)
         self._stages = self._by_stage()
         self._commands = self._new_commands(ground)
@@ -116,6 +122,7 @@ class Engine:
             self._conversations,
             ground,
             listener=self._listener,
+            beginnings=self._beginnings,
             replies=self._replies,
             scheduler=self._scheduler,
         )
@@ -218,7 +225,7 @@ class Engine:
         if reply is None:
             return
         reply.note(stage, busy_s, self._clock())
-        self._replies.tell_calls(conversation)
+        self._called.tell(conversation)
         if not reply.ended:
             return
         limit = reply.ended_by

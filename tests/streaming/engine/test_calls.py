@@ -3,7 +3,7 @@
 import pytest
 
 from model.omni import OmniModel
-from streaming.engine import replies
+from streaming.engine import beginnings
 from streaming.engine.engine import Engine
 from streaming.engine.messages.commands import AddItem, OpenConversation, Respond
 from streaming.engine.messages.content import ToolResultPart
@@ -23,7 +23,7 @@ def made_to_say(
     monkeypatch: pytest.MonkeyPatch, model: OmniModel, text: str, **changed: object
 ) -> Driver:
     """An engine whose reply that must be a call is `text` instead."""
-    monkeypatch.setattr(replies, "opening_text", lambda function: text)
+    monkeypatch.setattr(beginnings, "opening_text", lambda function: text)
     driver = Driver(Engine(model, SETTINGS))
     driver.say(
         OpenConversation(conversation_id="c", tools=(TOOL,)),
@@ -144,7 +144,7 @@ def test_a_call_that_is_broken_off_is_told_and_is_no_history(
 def test_without_tools_a_call_is_only_text(
     model: OmniModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replies, "opening_text", lambda function: CALL)
+    monkeypatch.setattr(beginnings, "opening_text", lambda function: CALL)
     driver = Driver(Engine(model, SETTINGS))
     driver.settle(TALK.open(), TALK.typed("q", QUESTION), called(model, CALL, modalities=("text",)))
     assert driver.said("r")[0] == CALL

@@ -351,15 +351,15 @@ def test_a_command_that_breaks_costs_its_conversation_alone(
     assert_only_c_is_lost(driver, model)
 
 
-@pytest.mark.parametrize("method", ["end", "tell_calls", "_usage", "_keep", "_restore_system"])
+@pytest.mark.parametrize("method", ["end", "_close", "_keep", "tell", "keep"])
 def test_a_reply_that_cannot_be_ended_is_ended_and_costs_its_conversation_alone(
     model: OmniModel, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     driver = opened(model, TALK, OTHER)
     for talk in (TALK, OTHER):
         driver.say(talk.typed("q", QUESTION), talk.respond(f"r-{talk.name}"))
-    replies = driver.engine._replies
-    real = getattr(replies, method)
+    owner = driver.engine._called if method in ("tell", "keep") else driver.engine._replies
+    real = getattr(owner, method)
 
     def breaks_for_one(conversation, *rest, **named):
         if conversation.conversation_id == "c":
@@ -367,7 +367,7 @@ def test_a_reply_that_cannot_be_ended_is_ended_and_costs_its_conversation_alone(
         return real(conversation, *rest, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(replies, method, breaks_for_one)
+        patch.setattr(owner, method, breaks_for_one)
         driver.settle()
     done = driver.done("r-c")
     assert (done.status, done.error.code) == ("failed", "internal_error")
