@@ -6,12 +6,13 @@ how a refusal is told. Does not run a network: it only makes work for the loop.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from streaming.engine.beginnings import Beginnings
 from streaming.engine.conversation import MAX_DEFERRED, Conversation
 from streaming.engine.door import Door
 from streaming.engine.ground import Ground
 from streaming.engine.hearing import Listener
-from streaming.engine.incoming import Hearing, Phase
 from streaming.engine.item import Item
 from streaming.engine.messages.address import OfConversation
 from streaming.engine.messages.commands import (
@@ -29,10 +30,6 @@ from streaming.engine.messages.commands import (
     TruncateItem,
     UpdateInstructions,
     UserAudio,
-    UserAudioDrop,
-    UserAudioPause,
-    UserAudioStart,
-    UserAudioStop,
     UserFrame,
     UserVideo,
 )
@@ -42,6 +39,7 @@ from streaming.engine.refusals import refusal
 from streaming.engine.replies import Replies
 from streaming.engine.room import Truncation
 from streaming.engine.scheduler import Scheduler
+from streaming.engine.spoken import OfSpoken, Spoken
 from streaming.errors import (
     BadPartError,
     ConversationError,
@@ -50,13 +48,16 @@ from streaming.errors import (
     UnknownItemError,
 )
 
-# How soon the part block should be in the cache when silence has begun, and a whole block while
-# the user speaks.
-PAUSE_TARGET_S = 0.2
+# How soon a whole block should be in the cache while the user speaks.
 BLOCK_TARGET_S = 2.0
 MAX_TRANSCRIPTS = 16
 # What brings more of an open item.
 INCOMING = (UserAudio, UserFrame, UserVideo)
+
+Edit: TypeAlias = (
+    AddItem | CopyItem | DeleteItem | TruncateItem | UpdateInstructions | SetTruncation
+)
+Ask: TypeAlias = Respond | CancelResponse | Transcribe
 
 
 class Commands:
@@ -75,12 +76,12 @@ class Commands:
         self._conversations = conversations
         self._memory = ground.memory
         self._template = ground.template
-        self._sounds = ground.sounds
         self._emit = ground.emit
         self._clock = ground.clock
         self._extras = ground.model.config.omnilive
         self._transcribes = ground.model.transcribes
         self._listener = listener
+        self._spoken = Spoken(ground, listener)
         self._beginnings = beginnings
         self._replies = replies
         self._door = Door(conversations, ground, scheduler)
@@ -158,28 +159,19 @@ class Commands:
         return isinstance(command, DeleteItem | TruncateItem | UpdateInstructions)
 
     def _change(self, conversation: Conversation, command: OfConversation) -> None:
-        self._hurry(conversation, BLOCK_TARGET_S)
+        conversation.due_s = self._clock() + BLOCK_TARGET_S
+        if isinstance(command, OfSpoken):
+            self._spoken.apply(conversation, command)
+        elif isinstance(command, Edit):
+            self._edit(conversation, command)
+        elif isinstance(command, Ask):
+            self._answer(conversation, command)
+        else:
+            raise AssertionError(f"{type(command).__name__} is of no family")
+
+    def _edit(self, conversation: Conversation, command: Edit) -> None:
+        """What changes the history, or the ground that it stands on."""
         match command:
-            case UserAudioStart(item_id=item_id):
-                opening = [self._template.user_open, *self._sounds.opening(behind_text=False)]
-                item = Item(item_id, "user", opening, complete=False)
-                self._cut(conversation, conversation.timeline.insert(item))
-                self._listener.start(conversation, item)
-            case UserAudio(item_id=item_id, pcm=pcm):
-                self._listener.hear(conversation, self._heard(conversation, item_id), pcm)
-            case UserFrame(item_id=item_id):
-                self._listener.see(conversation, self._heard(conversation, item_id), command)
-            case UserVideo(item_id=item_id, video=video):
-                self._listener.show(conversation, self._heard(conversation, item_id), video)
-            case UserAudioPause(item_id=item_id):
-                self._listener.pause(self._heard(conversation, item_id))
-                self._hurry(conversation, PAUSE_TARGET_S)
-            case UserAudioStop(item_id=item_id):
-                self._listener.stop(self._heard(conversation, item_id))
-                self._hurry(conversation, PAUSE_TARGET_S)
-            case UserAudioDrop(item_id=item_id):
-                self._heard(conversation, item_id)
-                self._delete(conversation, item_id)
             case AddItem():
                 self._add(conversation, command)
             case CopyItem():
@@ -196,6 +188,10 @@ class Commands:
                     if ratio is None
                     else Truncation(retention_ratio=ratio, items_tokens=tokens)
                 )
+
+    def _answer(self, conversation: Conversation, command: Ask) -> None:
+        """What asks for an answer, or for its end."""
+        match command:
             case Respond():
                 self._beginnings.begin(conversation, command)
             case CancelResponse():
@@ -241,9 +237,7 @@ class Commands:
         self._cut(conversation, conversation.timeline.insert(item.copy(command.item_id)))
 
     def _delete(self, conversation: Conversation, item_id: str) -> None:
-        self._cut(conversation, conversation.timeline.remove(item_id))
-        conversation.hearing.pop(item_id, None)
-        conversation.given.pop(item_id, None)
+        self._cut(conversation, conversation.remove(item_id))
 
     def _cancel(self, conversation: Conversation, command: CancelResponse) -> None:
         reply = conversation.reply
@@ -278,15 +272,5 @@ class Commands:
     def _instructions(self, told: str | None) -> str:
         return self._extras.system_prompt if told is None else told
 
-    def _heard(self, conversation: Conversation, item_id: str) -> Hearing:
-        conversation.timeline.item(item_id)
-        hearing = conversation.hearing.get(item_id)
-        if hearing is None or hearing.phase is Phase.STOPPED:
-            raise ItemStateError(f"item {item_id!r} is no open spoken item")
-        return hearing
-
     def _cut(self, conversation: Conversation, position: int) -> None:
         self._memory.cut(conversation.slot, position)
-
-    def _hurry(self, conversation: Conversation, target_s: float) -> None:
-        conversation.due_s = self._clock() + target_s

@@ -1,7 +1,7 @@
 """One conversation inside the engine: its slot, its timeline, and what is under way in it.
 
-Knows which item is being heard and which reply is being given. Does not know torch or the caches;
-the runner keeps what it needs of a reply or of incoming speech in the fields typed for it.
+Knows which item is being heard and which reply is being given. Does not know torch or the caches:
+what a reply and incoming speech need is in the objects that it carries (`reply.py`, `incoming.py`).
 """
 
 from __future__ import annotations
@@ -74,3 +74,10 @@ class Conversation:
     transcribe: list[Transcribe] = field(default_factory=list)
     last_hidden: tuple[int, Tensor] | None = None
     due_s: float = 0.0
+
+    def remove(self, item_id: str) -> int:
+        """Takes an item out with all that is under way for it; see `Timeline.remove`."""
+        cut = self.timeline.remove(item_id)
+        self.hearing.pop(item_id, None)
+        self.given.pop(item_id, None)
+        return cut
