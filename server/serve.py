@@ -18,7 +18,7 @@ from server.settings import Settings
 from streaming import logs
 from streaming.engine.messages.events import EngineLoading
 from streaming.engine.start_lines import StartLines
-from streaming.errors import StreamingError
+from streaming.errors import EngineGoneError, StreamingError
 
 
 @takes_settings()
@@ -65,7 +65,11 @@ async def _serve(settings: Settings) -> None:
 
 
 async def _until_told(running: Running) -> None:
-    """Returns when the server has ended, drained by SIGTERM."""
+    """Returns when the server has ended, drained by SIGTERM.
+
+    Raises:
+        EngineGoneError: It ended because its engine will not come back; says why.
+    """
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     serving = asyncio.current_task()
@@ -75,8 +79,12 @@ async def _until_told(running: Running) -> None:
     )
     async with asyncio.TaskGroup() as group:
         drain = group.create_task(_drain(told, running), name="drain")
+        loss = group.create_task(_end_without_engine(running), name="end without engine")
         await running.listening
         drain.cancel()
+        loss.cancel()
+    if loss.done() and not loss.cancelled() and (reason := loss.result()) is not None:
+        raise EngineGoneError(reason)
 
 
 async def _drain(told: asyncio.Event, running: Running) -> None:
@@ -84,3 +92,12 @@ async def _drain(told: asyncio.Event, running: Running) -> None:
     limit_s = running.gateway.settings.drain_timeout_s
     typer.echo(f"omnilive serve: draining for at most {limit_s:g} s; a second signal ends it")
     await running.drain()
+
+
+async def _end_without_engine(running: Running) -> str | None:
+    """Asks the server to end, where that is wanted, once its engine has failed; returns why."""
+    if not running.gateway.settings.end_without_engine:
+        return None
+    reason = await running.gateway.engine.wait_failed()
+    running.stop()
+    return reason

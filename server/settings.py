@@ -225,6 +225,10 @@ class Settings(CallSettings):
     engine_max_deaths: int = Field(
         5, ge=1, description="deaths of the engine in a row at which it is not started again"
     )
+    end_without_engine: bool = Field(
+        False,
+        description="end with status 1 then, for whoever restarts what ends but asks for no health",
+    )
 
 
 # What GNU OpenMP takes itself when there are more threads than cores.

@@ -89,6 +89,13 @@ class EngineClient:
             raise EngineGoneError(self.failure)
         return self.ready
 
+    async def wait_failed(self) -> str:
+        """Waits until there will be no engine any more, and returns why."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.failure is not None)
+        assert self.failure is not None
+        return self.failure
+
     async def stop(self) -> None:
         """Ends the process and waits for its end; conversations that are open get their fault."""
         if self._keeping is not None:

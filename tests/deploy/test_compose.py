@@ -49,6 +49,12 @@ def test_the_server_takes_its_environment(monkeypatch):
     assert int(grace.removesuffix("s")) > settings.drain_timeout_s + ending_s
 
 
+def test_a_server_whose_engine_stays_away_is_restarted(monkeypatch):
+    """Compose starts again what has ended, whatever its health check says."""
+    assert settings_of(monkeypatch, environment("compose.yaml")).end_without_engine
+    assert read_yaml(COMPOSE / "compose.yaml")["services"]["omnilive"]["restart"] != "no"
+
+
 def test_prometheus_finds_the_metrics(monkeypatch):
     settings = settings_of(monkeypatch, environment("compose.yaml"))
     jobs = read_yaml(PROMETHEUS / "prometheus.yml")["scrape_configs"]

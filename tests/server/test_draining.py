@@ -1,10 +1,12 @@
 """How a server ends, on real processes: who talks may finish, nobody new comes in, all are told."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -58,8 +60,9 @@ class Served:
 
 
 @contextmanager
-def served(checkpoint, drain_timeout_s):
+def served(checkpoint, drain_timeout_s, *flags):
     command = [*SERVE, "--model", str(checkpoint), *FLAGS, "--drain-timeout-s", drain_timeout_s]
+    command += flags
     with subprocess.Popen(
         list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -70,10 +73,29 @@ def served(checkpoint, drain_timeout_s):
 
 
 @contextmanager
-def ready(checkpoint, drain_timeout_s):
-    with served(checkpoint, drain_timeout_s) as server:
+def ready(checkpoint, drain_timeout_s, *flags):
+    with served(checkpoint, drain_timeout_s, *flags) as server:
         server.wait_ready()
         yield server
+
+
+def engine_of(server):
+    """The engine process of a server."""
+    tasks = Path(f"/proc/{server.process.pid}/task")
+    (child,) = {
+        child for task in tasks.iterdir() for child in (task / "children").read_text().split()
+    }
+    return int(child)
+
+
+def test_a_server_that_may_ends_once_its_engine_will_not_come_back(talkative_checkpoint):
+    flags = ("--end-without-engine", "true", "--engine-max-deaths", 1)
+    with ready(talkative_checkpoint, LONG_S, *flags) as server:
+        os.kill(engine_of(server), signal.SIGKILL)
+        told, complaints = server.process.communicate(timeout=END_TIMEOUT_S)
+        assert server.process.returncode == 1
+        assert "omnilive serve: 1 engine deaths in a row" in complaints
+        assert "Traceback" not in told + complaints
 
 
 async def refusals(http):
