@@ -177,7 +177,7 @@ class TalkerFeed:
 
     def starved(self, previous_code: int | None) -> bool:
         """Whether `next_input` must wait for a vector that has not come."""
-        return self._takes(previous_code) and not self._waiting and not self._finished
+        return self.takes(previous_code) and not self._waiting and not self._finished
 
     def next_input(self, previous_code: int | None) -> Tensor:
         """The Talker's next input.
@@ -189,7 +189,7 @@ class TalkerFeed:
             [1, embedding_size], or [2, embedding_size] at the opening.
         """
         assert not self.starved(previous_code), "no vector to take"
-        if self._held is None or self._takes(previous_code):
+        if self._held is None or self.takes(previous_code):
             self._held = self._next_text()
         text = self._held
         if previous_code is None:
@@ -198,7 +198,8 @@ class TalkerFeed:
         code = torch.tensor([previous_code], device=text.device)
         return text + self.talker.codec_embed(code)
 
-    def _takes(self, previous_code: int | None) -> bool:
+    def takes(self, previous_code: int | None) -> bool:
+        """Whether `next_input` takes the next vector, or holds the one it has."""
         opening_or_published = previous_code is None or self.advance_token_id is None
         return opening_or_published or previous_code == self.advance_token_id
 

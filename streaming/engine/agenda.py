@@ -84,10 +84,8 @@ class Agenda:
                 yield Work(
                     conversation_id=name, stage=Stage.THINKER, deadline_s=due_s, playing=playing
                 )
-            elif speech.talker_ended or (playing and reply.lead_tokens < MAX_LEAD_TOKENS):
-                # A Talker that has ended takes no more: there is no lead to keep, only text to end.
-                lead_tokens = min(reply.lead_tokens, MAX_LEAD_TOKENS)
-                relaxed_s = max(due_s, self._clock()) + (lead_tokens + 1) * LEAD_TOKEN_S
+            elif playing and reply.lead_tokens < MAX_LEAD_TOKENS:
+                relaxed_s = max(due_s, self._clock()) + (reply.lead_tokens + 1) * LEAD_TOKEN_S
                 yield Work(conversation_id=name, stage=Stage.THINKER, deadline_s=relaxed_s)
         if speech is None or speech.ended:
             return

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from model.cuda_graphs import GraphedDecode
-from model.layers import Attend
 from model.omni import OmniModel
 from streaming.engine.memory import Memory
 
@@ -42,7 +41,7 @@ class Decoding:
                 model.thinker.model, memory.thinker, width=width, row_counts=rows
             ).step
             self._talker = GraphedDecode(
-                self._talker_body, memory.talker, width=width, row_counts=rows
+                model.talker.decode, memory.talker, width=width, row_counts=rows
             ).step
 
     def thinker(self, embeds: Tensor, slots: Sequence[int]) -> Tensor:
@@ -60,12 +59,6 @@ class Decoding:
 
     def _talker_step(self, inputs: Tensor, positions: Tensor, slots: Sequence[int]) -> Tensor:
         return self._model.talker.step(inputs, positions, self._memory.talker, slots)
-
-    def _talker_body(self, inputs: Tensor, positions: Tensor, attend: Attend) -> Tensor:
-        talker = self._model.talker
-        hidden = talker.model(talker.thinker_to_talker_proj(inputs), positions, attend)
-        logits: Tensor = talker.codec_head(hidden)
-        return logits
 
 
 def _row_counts(max_rows: int) -> list[int]:

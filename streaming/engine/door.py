@@ -7,7 +7,6 @@ one afterwards (`commands.py`).
 from __future__ import annotations
 
 from functools import partial
-from typing import TypeVar
 
 from streaming.engine.conversation import MAX_ASIDES, Conversation
 from streaming.engine.ground import Ground
@@ -16,8 +15,6 @@ from streaming.engine.messages.events import ConversationOpened, ConversationRef
 from streaming.engine.scheduler import Scheduler
 from streaming.engine.timeline import Timeline
 from streaming.errors import RefusedError
-
-T = TypeVar("T")
 
 # A new conversation has nothing to read but its instructions, which may take until somebody speaks.
 FIRST_TARGET_S = 2.0
@@ -56,7 +53,8 @@ class Door:
             if command.parent_id is not None and command.parent_id not in self._conversations:
                 code = "unknown_conversation"
                 raise RefusedError(f"conversation {command.parent_id!r} is not open")
-            voice = command.voice or self._parents(command, "voice", self._voices[0])
+            parent = self._parent(command)
+            voice = command.voice or (self._voices[0] if parent is None else parent.voice)
             if voice not in self._voices:
                 code = "unknown_voice"
                 raise RefusedError(f"no voice {voice!r}; voices: {', '.join(self._voices)}")
@@ -79,12 +77,8 @@ class Door:
                 "(max_asides); try later"
             )
 
-    def _parents(self, command: OpenConversation, name: str, default: T) -> T:
-        """What the parent of a new conversation has, or `default` if there is none."""
-        if command.parent_id is None:
-            return default
-        value: T = getattr(self._conversations[command.parent_id], name)
-        return value
+    def _parent(self, command: OpenConversation) -> Conversation | None:
+        return None if command.parent_id is None else self._conversations[command.parent_id]
 
     def _new(self, command: OpenConversation, voice: str) -> Conversation:
         """Makes a conversation of its own or its parent's instructions, tools and items.
@@ -92,11 +86,11 @@ class Door:
         Raises:
             RefusedError: They do not fit into the context.
         """
-        instructions, tools = command.instructions, command.tools
+        instructions, tools, parent = command.instructions, command.tools, self._parent(command)
         if instructions is None:
-            instructions = self._parents(command, "instructions", self._system_prompt)
+            instructions = self._system_prompt if parent is None else parent.instructions
         if tools is None:
-            tools = self._parents(command, "tools", ())
+            tools = () if parent is None else parent.tools
         system = self._template.system(instructions, tools)
         timeline = Timeline(
             system,
@@ -104,8 +98,8 @@ class Door:
             capacity_tokens=self._memory.capacity_tokens,
             forgot=partial(self._preempted, "context_full"),
         )
-        if command.copies_items and command.parent_id is not None:
-            for item in self._conversations[command.parent_id].timeline.complete_items():
+        if command.copies_items and parent is not None:
+            for item in parent.timeline.complete_items():
                 timeline.insert(item)
         return Conversation(
             conversation_id=command.conversation_id,
@@ -115,6 +109,6 @@ class Door:
             tools=tools,
             system=system,
             timeline=timeline,
-            is_aside=command.parent_id is not None,
+            is_aside=parent is not None,
             due_s=self._clock() + FIRST_TARGET_S,
         )

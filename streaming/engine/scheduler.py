@@ -142,7 +142,3 @@ class Playout:
             self.underruns += 1
             self.started_s = now_s - self.sent_s
         self.sent_s += duration_s
-
-    def played_s(self, now_s: float) -> float:
-        """Returns how much the client can have played by now."""
-        return 0.0 if self.started_s is None else min(self.sent_s, now_s - self.started_s)

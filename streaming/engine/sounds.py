@@ -37,7 +37,7 @@ class Sounds(Protocol):
         ...
 
     def guess(self, hearing: Hearing, blocks: Sequence[Tensor]) -> list[Piece]:
-        """What the last blocks and the end would add; `hearing` keeps all but its item's `said`."""
+        """What the last blocks and the end would add; of `hearing` only `item.said` changes."""
         ...
 
     def closing(self, hearing: Hearing) -> list[Piece]:
@@ -45,7 +45,7 @@ class Sounds(Protocol):
         ...
 
 
-class Vectors:
+class SoundAsVectors:
     """A sound as the published models take it."""
 
     # A long recording must not hold up those who are playing.
@@ -75,7 +75,7 @@ class Vectors:
         return [self._template.audio_close]
 
 
-class Words:
+class SoundAsWords:
     """A sound as what was said in it, for a checkpoint that takes dictation.
 
     A message's parts stand on lines of their own: nothing else divides words from words.
@@ -125,4 +125,4 @@ class Words:
 
 def sounds_of(template: Template, dictation: Dictation | None) -> Sounds:
     """The form that a checkpoint takes."""
-    return Vectors(template) if dictation is None else Words(template, dictation)
+    return SoundAsVectors(template) if dictation is None else SoundAsWords(template, dictation)

@@ -86,12 +86,7 @@ class Speech:
         return self.input
 
     def _take_input(self) -> Tensor:
-        takes = self.waiting_vectors > 0 and (
-            self.previous is None
-            or self.feed.advance_token_id is None
-            or self.previous == self.feed.advance_token_id
-        )
-        if takes:
+        if self.waiting_vectors > 0 and self.feed.takes(self.previous):
             self.heard.took_token()
         return self.feed.next_input(self.previous)
 
