@@ -98,6 +98,7 @@ class Listener:
 
         Raises:
             BadPartError: No video, or none that this checkpoint takes.
+            RefusedError: Its opening has no room.
         """
         self._eyes.check(video)
         self._retract(conversation, hearing)
@@ -132,7 +133,11 @@ class Listener:
     def start_parts(
         self, conversation: Conversation, item: Item, parts: Sequence[TextPart | MediaPart]
     ) -> None:
-        """Begins an opened item whose checked parts, at least one of them media, are all there."""
+        """Begins an opened item whose checked parts, at least one of them media, are all there.
+
+        Raises:
+            RefusedError: What comes before the first media has no room.
+        """
         hearing = Hearing(item, self._sounds.begin(self._log_mel), phase=Phase.STOPPED)
         hearing.rest.extend(parts)
         self._extend(conversation, hearing, self._parts.next(hearing))

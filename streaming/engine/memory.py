@@ -92,7 +92,7 @@ class Memory:
         return self.thinker.lengths[slot]
 
     def lead(self, slot: int, ahead: int) -> None:
-        """Notes how much higher the TMRoPE id of the slot's next text token is than its position.
+        """Notes the offset between the slot's next TMRoPE id and its next cache position.
 
         It stays so for as long as nothing but text is appended.
         """
@@ -134,11 +134,11 @@ class Memory:
         self.talker.truncate(slot, self.length(slot) - len(self._untold[slot]))
 
     def untold(self, slot: int) -> list[Tensor]:
-        """Returns the vectors that the Talker's prompt still lacks, in order."""
+        """Returns the Thinker vectors that are not yet in the Talker's cache, in order."""
         return self._untold[slot]
 
     def told(self, slot: int) -> None:
-        """Notes that the Talker's prompt has everything."""
+        """Notes that all of the Thinker's vectors are in the Talker's cache."""
         self._untold[slot] = []
         assert self.talker.lengths[slot] == self.length(slot), "the Talker is out of step"
 

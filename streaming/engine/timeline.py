@@ -128,7 +128,7 @@ class Timeline:
         return found
 
     def ahead(self, position: int) -> int:
-        """Returns how much higher than `position` the TMRoPE id of a text token there is."""
+        """Returns the offset between `position` and the TMRoPE id of a text token there."""
         found = passed = 0
         for piece in self._pieces():
             passed += len(piece)
