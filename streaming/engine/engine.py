@@ -74,17 +74,7 @@ class Engine:
         # A Talker that asks for text says one code more for each of its tokens: room for as many.
         max_codes = 2 * int(settings.max_speech_s * model.config.token2wav.codes_per_second)
         self._memory = _memory(model, settings, max_codes)
-        template = Template(model)
-        ground = Ground(
-            model=model,
-            memory=self._memory,
-            template=template,
-            sounds=sounds_of(template, model.dictation),
-            emit=self.outbox.append,
-            clock=clock,
-            drew=self._meter.drew,
-            preempted=self._meter.preempted,
-        )
+        ground = self._new_ground()
         self._scheduler = Scheduler(
             SchedulerConfig(
                 max_conversations=settings.max_conversations,
@@ -105,6 +95,19 @@ class Engine:
         self._commands = self._new_commands(ground)
         self._border = self._new_border(ground)
         self._agenda = self._new_agenda()
+
+    def _new_ground(self) -> Ground:
+        template = Template(self._model)
+        return Ground(
+            model=self._model,
+            memory=self._memory,
+            template=template,
+            sounds=sounds_of(template, self._model.dictation),
+            emit=self.outbox.append,
+            clock=self._clock,
+            drew=self._meter.drew,
+            preempted=self._meter.preempted,
+        )
 
     def _by_stage(self) -> dict[Stage, Callable[[Sequence[Conversation]], list[Finish]]]:
         return {

@@ -136,7 +136,7 @@ class Listener:
         """Begins an opened item whose checked parts, at least one of them media, are all there.
 
         Raises:
-            RefusedError: What comes before the first media has no room.
+            RefusedError: There is no room for what comes before the first media.
         """
         hearing = Hearing(item, self._sounds.begin(self._log_mel), phase=Phase.STOPPED)
         hearing.rest.extend(parts)
@@ -276,17 +276,15 @@ class Listener:
         *,
         speculative: bool = False,
     ) -> None:
-        timeline = conversation.timeline
         try:
-            cut = timeline.extend(hearing.item, pieces, speculative=speculative)
+            cut = conversation.timeline.extend(hearing.item, pieces, speculative=speculative)
         except RefusedError:
             hearing.is_stuck = True
             raise
         self._memory.cut(conversation.slot, cut)
 
     def _reopen(self, conversation: Conversation, hearing: Hearing, opening: Piece) -> None:
-        cut = conversation.timeline.swap_last(hearing.item, opening)
-        self._memory.cut(conversation.slot, cut)
+        self._memory.cut(conversation.slot, conversation.timeline.swap_last(hearing.item, opening))
 
     def _retract(self, conversation: Conversation, hearing: Hearing) -> None:
         if hearing.guessed:
