@@ -45,11 +45,10 @@ class Telemetry:
         self.metrics.sessions.limit.set(settings.max_conversations)
         self._settings = settings
         self._engine = engine
-        self._last: EngineReady | None = None
         self.journal = Journal()
         tracing = new_tracing(settings)
         self.recorder = Recorder(self.metrics, self.journal, tracing, self._seen)
-        collector = EngineCollector(self._ready, lambda: engine.load, lambda: engine.died)
+        collector = EngineCollector(lambda: engine.ready, lambda: engine.load, lambda: engine.died)
         self.metrics.registry.register(collector)
         self.exposition = Labelled(self.metrics.registry, self.model_id)
 
@@ -60,8 +59,7 @@ class Telemetry:
 
     def model_id(self) -> str:
         """Returns the model's name, also while its engine is gone; "" before the first is there."""
-        self._ready()
-        return "" if self._last is None else self._last.model_id
+        return "" if self._engine.last is None else self._engine.last.model_id
 
     @asynccontextmanager
     async def measuring(self) -> AsyncIterator[None]:
@@ -75,11 +73,6 @@ class Telemetry:
                 await lag
             await asyncio.to_thread(self.recorder.tracing.stop)
 
-    def _ready(self) -> EngineReady | None:
-        self._last = self._engine.ready or self._last
-        return self._engine.ready
-
     def _seen(self) -> EngineReady:
-        self._ready()
-        assert self._last is not None, "a conversation before there was an engine"
-        return self._last
+        assert self._engine.last is not None, "a conversation before there was an engine"
+        return self._engine.last

@@ -39,9 +39,9 @@ Progress = Callable[[EngineLoading], None]
 class EngineClient:
     """Starts the engine process, keeps it alive, and routes messages.
 
-    `ready` is None while there is no engine that takes conversations; `failure` says why there
-    will be none any more. `load` is what the engine said last of how busy it is, `died` how many
-    have ended unasked.
+    `ready` is None while there is no engine that takes conversations; `last` is what the one could
+    do that took them last, None before the first; `failure` says why there will be none any more.
+    `load` is what the engine said last of how busy it is, `died` how many have ended unasked.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class EngineClient:
         progress: Progress | None = None,
     ) -> None:
         self.ready: EngineReady | None = None
+        self.last: EngineReady | None = None
         self.failure: str | None = None
         self.load: EngineLoad | None = None
         self.died = 0
@@ -249,7 +250,7 @@ class EngineClient:
         if ready is None:
             self.load = None
         async with self._changed:
-            self.ready = ready
+            self.ready, self.last = ready, ready or self.last
             self._changed.notify_all()
 
     async def _fail(self, reason: str) -> None:

@@ -1,6 +1,9 @@
 """`/metrics` of a real server: what is there, under which names, and where it is asked for."""
 
+import os
 import re
+import signal
+import sys
 from pathlib import Path
 
 import httpx
@@ -11,6 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from server.errors import SettingsError
 from server.listener import listen_for_metrics
 from server.settings import load_settings
+from server.telemetry.telemetry import Telemetry
+from streaming.engine.client import EngineClient
+from streaming.engine.settings import ClientSettings, EngineSettings
 from tests.server.conftest import TINY, serving
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -49,6 +55,19 @@ async def test_every_series_of_ours_names_the_model(tiny_server):
     allowed = {"model", "transport", "turn_detection", "stage", "status", "direction", "reason"}
     allowed |= {"outcome"}
     assert {name for s in ours for name in s.labels} - {"le"} <= allowed
+
+
+async def test_a_model_keeps_its_name_though_nobody_asked_before_its_engine_died():
+    command = (sys.executable, "-m", "tests.streaming.engine.scripted_worker")
+    engine = EngineClient(EngineSettings(), ClientSettings(max_deaths=1), worker=command)
+    telemetry = Telemetry(load_settings(), engine)
+    assert telemetry.model_id() == ""
+    await engine.start()
+    os.kill(engine.process_id, signal.SIGKILL)
+    await engine.wait_failed()
+    await engine.stop()
+    assert engine.ready is None
+    assert telemetry.model_id() == "scripted"
 
 
 async def test_openmetrics_for_those_who_ask_for_it(tiny_server):

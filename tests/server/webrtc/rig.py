@@ -65,7 +65,7 @@ class ScriptedEngine:
         self.failure = None
         self.load = None
         self.died = 0
-        self.ready = EngineReady(
+        self.ready = self.last = EngineReady(
             model_id="scripted",
             inputs=inputs,
             voices=voices,
