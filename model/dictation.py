@@ -6,6 +6,10 @@ which of them a person would say. Its conversation then holds the words instead 
 a sound that goes on, what is old enough is settled, so that the end never takes longer than the
 last words do.
 
+How sure a token is, is told by the readings beside the chosen one, each as likely as ear and
+Thinker together find it: of those that begin as the sentence does, the share that goes on with the
+token. What no kept reading says is not counted, so that a token seems rather too sure.
+
 Knows vectors, readings and words. Does not know samples but in `Dictation.write`, the offline form;
 nor conversations.
 
@@ -16,6 +20,7 @@ Source: rescoring of a beam with a language model, as in Chan et al., "Listen, A
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +28,7 @@ from torch import Tensor
 
 from model.audio_encoder import audio_tokens
 from model.chat import Chat
-from model.ctc import NO_FRAMES, Beam, Reading, read_on
+from model.ctc import NO_FRAMES, Beam, Reading, log_add, read_on
 from model.extras import DictationConfig
 from model.mel import SAMPLE_RATE_HZ, LogMel, LogMelState
 from model.thinker import Thinker
@@ -40,19 +45,40 @@ _CONTEXT_TOKENS = 32
 
 
 @dataclass(frozen=True, slots=True)
+class HeardToken:
+    """A token of a sentence.
+
+    Attributes:
+        text: as it stands there.
+        log_prob: its log-probability given the tokens before it.
+    """
+
+    text: str
+    log_prob: float
+
+
+Sentence = tuple[HeardToken, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """A sound so far.
 
     Attributes:
-        settled: its first words, which stay.
+        tokens: its first words, which stay.
         beam: what may follow them.
     """
 
-    settled: str
+    tokens: Sentence
     beam: Beam
 
+    @property
+    def settled(self) -> str:
+        """The first words as text."""
+        return text_of(self.tokens)
 
-SILENCE = Heard("", NO_FRAMES)
+
+SILENCE = Heard((), NO_FRAMES)
 
 
 class Dictation:
@@ -101,17 +127,21 @@ class Dictation:
             blank_id=self._config.blank_token_id,
             width=self._config.beam_width,
         )
-        heard = Heard(heard.settled, beam)
+        heard = Heard(heard.tokens, beam)
         is_last = len(vectors) < self._block_vectors
         if is_last or all(len(self._words(reading)) <= _OPEN_WORDS for reading in beam):
             return heard
-        return self._settle(heard, self._choose(heard)[0])
+        return self._settle(heard, *self._choose(heard)[:2])
+
+    def sentence(self, heard: Heard) -> Sentence:
+        """All of it, as a sentence, if the sound ends here; empty if nothing was said."""
+        reading, log_probs, ending = self._choose(heard)
+        words = (*heard.tokens, *self._written(heard, reading.tokens, log_probs))
+        return (*words, ending) if words else ()
 
     def finish(self, heard: Heard) -> str:
-        """All of it, as a sentence, if the sound ends here; "" if nothing was said."""
-        reading, ending = self._choose(heard)
-        words = heard.settled + self._spelled(heard, reading)
-        return words + ending if words else ""
+        """The same as text."""
+        return text_of(self.sentence(heard))
 
     def write(self, log_mel: LogMel, samples: Tensor) -> str:
         """The offline form: 16 kHz samples [n] -> the sentence."""
@@ -125,9 +155,9 @@ class Dictation:
 
     # Choosing.
 
-    def _choose(self, heard: Heard) -> tuple[Reading, str]:
-        """The likeliest reading, by ear and sense, and how the sentence would end behind it."""
-        texts = [self._spelled(heard, reading) for reading in heard.beam]
+    def _choose(self, heard: Heard) -> tuple[Reading, list[float], HeardToken]:
+        """The likeliest reading, by ear and sense; how sure each of its tokens is; its ending."""
+        texts = ["".join(self._spelled(heard, reading.tokens)) for reading in heard.beam]
         branches = [self._tokenizer.encode(text) for text in texts]
         trunk = [*self._opening, *self._tokenizer.encode(heard.settled)[-_CONTEXT_TOKENS:]]
         senses, endings = self._senses(trunk, branches)
@@ -137,12 +167,16 @@ class Dictation:
             for reading, sense in zip(heard.beam, senses, strict=True)
         ]
         best = max(range(len(scores)), key=scores.__getitem__)
-        return heard.beam[best], endings[best]
+        reading = heard.beam[best]
+        return reading, _shares(heard.beam, scores, reading.tokens), endings[best]
 
     def _senses(
         self, trunk: list[int], branches: Sequence[list[int]]
-    ) -> tuple[list[float], list[str]]:
-        """How likely the Thinker finds each branch and its better ending, and that ending."""
+    ) -> tuple[list[float], list[HeardToken]]:
+        """How likely the Thinker finds each branch and its better ending, and that ending.
+
+        An ending is as sure as the Thinker prefers it to the other.
+        """
         tree = TokenTree()
         root = tree.add(trunk)[-1]
         paths = [[root, *tree.add(branch, root)] for branch in branches]
@@ -159,12 +193,13 @@ class Dictation:
             said = chances[places[:-1], branch].sum().item() if branch else 0.0
             closes = chances[places[-1], self._endings]
             senses.append(said + closes.max().item())
-            endings.append(_ENDINGS[int(closes.argmax())])
+            better = int(closes.argmax())
+            endings.append(HeardToken(_ENDINGS[better], float(closes.log_softmax(-1)[better])))
         return senses, endings
 
     # Words.
 
-    def _settle(self, heard: Heard, best: Reading) -> Heard:
+    def _settle(self, heard: Heard, best: Reading, log_probs: list[float]) -> Heard:
         """Keeps the first words of the best reading, and of the others those that begin so."""
         count = sum(map(len, self._words(best)[:-_OPEN_WORDS]))
         if not count:
@@ -175,8 +210,7 @@ class Dictation:
             for reading in heard.beam
             if reading.tokens[:count] == first and len(reading.tokens) > count
         )
-        settled = Reading(first, 0.0, 0.0)
-        return Heard(heard.settled + self._spelled(heard, settled), beam)
+        return Heard((*heard.tokens, *self._written(heard, first, log_probs[:count])), beam)
 
     def _words(self, reading: Reading) -> list[list[int]]:
         """The tokens of each word."""
@@ -187,10 +221,33 @@ class Dictation:
             words[-1].append(token)
         return words
 
-    def _spelled(self, heard: Heard, reading: Reading) -> str:
-        """A reading as it goes on from what is settled; a sentence begins with a capital."""
-        text = self._tokenizer.decode(reading.tokens)
-        if heard.settled:
-            return text
-        text = text.lstrip()
-        return text[:1].upper() + text[1:]
+    def _written(
+        self, heard: Heard, tokens: Sequence[int], log_probs: Sequence[float]
+    ) -> list[HeardToken]:
+        return list(map(HeardToken, self._spelled(heard, tokens), log_probs))
+
+    def _spelled(self, heard: Heard, tokens: Sequence[int]) -> list[str]:
+        """Tokens as they go on from what is settled; a sentence begins with a capital."""
+        texts = [self._tokenizer.decode([token]) for token in tokens]
+        if texts and not heard.tokens:
+            first = texts[0].lstrip()
+            texts[0] = first[:1].upper() + first[1:]
+        return texts
+
+
+def text_of(tokens: Sequence[HeardToken]) -> str:
+    """What is written there."""
+    return "".join(token.text for token in tokens)
+
+
+def _shares(beam: Beam, scores: Sequence[float], tokens: Sequence[int]) -> list[float]:
+    """Log of the share, among the readings that begin so, of those that go on with each token."""
+    begun = list(zip((reading.tokens for reading in beam), scores, strict=True))
+    before = reduce(log_add, scores)
+    shares = []
+    for place, token in enumerate(tokens):
+        begun = [(said, s) for said, s in begun if len(said) > place and said[place] == token]
+        now = reduce(log_add, (score for _, score in begun))
+        shares.append(min(0.0, now - before))
+        before = now
+    return shares

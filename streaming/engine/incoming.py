@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from torch import Tensor
 
-from model.dictation import SILENCE, Heard
+from model.dictation import SILENCE, Heard, Sentence
 from model.mel import LogMelState
 from streaming.engine.item import Item
 from streaming.engine.messages.content import MediaPart, TextPart
@@ -62,7 +62,7 @@ class Hearing:
     blocks: deque[Tensor] = field(default_factory=deque)
     heard: int = 0
     words: Heard = SILENCE
-    said: tuple[str, ...] = ()
+    said: tuple[Sentence, ...] = ()
     phase: Phase = Phase.SPEAKING
     guessed: bool = False
     sight: Sight | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from model.dictation import Sentence
 from streaming.engine.messages.content import Role
 from streaming.engine.pieces import Piece
 
@@ -26,7 +27,7 @@ class Item:
     speculative: int = 0
     complete: bool = True
     forgotten: bool = False
-    said: tuple[str, ...] = ()
+    said: tuple[Sentence, ...] = ()
     _tokens: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from model.dictation import SILENCE, Dictation
+from model.dictation import SILENCE, Dictation, text_of
 from streaming.engine.pieces import Piece
 from streaming.engine.template import Template
 
@@ -107,9 +107,9 @@ class SoundAsWords:
         heard = hearing.words
         for vectors in blocks:
             heard = self._dictation.listen(heard, vectors)
-        sentence = self._dictation.finish(heard)
+        sentence = self._dictation.sentence(heard)
         hearing.item.said = (*hearing.said, sentence)
-        return self._written(sentence, hearing.words.settled)
+        return self._written(text_of(sentence), hearing.words.settled)
 
     def closing(self, hearing: Hearing) -> list[Piece]:
         """See `Sounds`."""

@@ -8,16 +8,23 @@ deadlines: the loop runs a pass when nobody waits for anything else.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from model.dictation import Sentence, text_of
 from model.tokenizer import TextStream
 from streaming.engine.conversation import Conversation
 from streaming.engine.ground import Ground
 from streaming.engine.memory import positions_from
-from streaming.engine.messages.events import InputTranscript, InputTranscriptDelta, TranscriptFailed
+from streaming.engine.messages.events import (
+    InputTranscript,
+    InputTranscriptDelta,
+    TranscriptFailed,
+    TranscriptToken,
+)
 from streaming.engine.pieces import Piece
 from streaming.engine.reading import PREFILL_TOKENS, Reader
 from streaming.errors import ConversationError, RefusedError
@@ -40,6 +47,8 @@ class Transcript:
     stream: TextStream
     tokens: list[int] = field(default_factory=list)
     text: str = ""
+    written: list[TranscriptToken] = field(default_factory=list)
+    told: int = 0  # of `written`
 
 
 class Transcriber:
@@ -97,11 +106,10 @@ class Transcriber:
             )
         if text is None:
             return None
-        item_id = self._running.item_id
+        item_id, tokens = self._running.item_id, tuple(self._running.written)
         self._drop(conversation)
-        return InputTranscript(
-            conversation_id=conversation.conversation_id, item_id=item_id, text=text
-        )
+        name = conversation.conversation_id
+        return InputTranscript(conversation_id=name, item_id=item_id, text=text, tokens=tokens)
 
     def _told(self, conversation: Conversation) -> InputTranscript:
         """What stands in the prompt of the first item that was asked for.
@@ -112,12 +120,13 @@ class Transcriber:
         item = conversation.timeline.item(conversation.transcribe[0].item_id)
         if not item.said:
             raise RefusedError(f"item {item.item_id!r} holds no sound")
-        text = " ".join(filter(None, item.said))
-        name = conversation.conversation_id
+        sentences = [sentence for sentence in item.said if sentence]
+        text, tokens = " ".join(map(text_of, sentences)), tuple(_joined(sentences))
+        at = {"conversation_id": conversation.conversation_id, "item_id": item.item_id}
         if text:
-            self._emit(InputTranscriptDelta(conversation_id=name, item_id=item.item_id, text=text))
+            self._emit(InputTranscriptDelta(**at, text=text, tokens=tokens))
         self._drop(conversation)
-        return InputTranscript(conversation_id=name, item_id=item.item_id, text=text)
+        return InputTranscript(**at, text=text, tokens=tokens)
 
     def _drop(self, conversation: Conversation) -> None:
         self._running = None
@@ -180,9 +189,12 @@ class Transcriber:
         hidden = self._model.thinker.step(embeds[None], positions, cache, [slot])  # [1, n, D]
         if running.prompt:
             return None
-        token = int(self._model.thinker.logits(hidden[0, -1]).argmax())
+        chances = self._model.thinker.logits(hidden[0, -1]).float().log_softmax(-1)
+        token = int(chances.argmax())
         if token not in self._model.text_end_ids:
             running.tokens.append(token)
+            octets = tuple(self._model.tokenizer.token_bytes(token))
+            running.written.append(TranscriptToken(octets=octets, log_prob=float(chances[token])))
             self._tell(running, running.stream.push(token))
             if len(running.tokens) < running.max_tokens:
                 return None
@@ -194,8 +206,21 @@ class Transcriber:
             text = text.lstrip()
         running.text += text
         if text:
+            tokens = tuple(running.written[running.told :])
+            running.told += len(tokens)
             self._emit(
                 InputTranscriptDelta(
-                    conversation_id=running.conversation_id, item_id=running.item_id, text=text
+                    conversation_id=running.conversation_id,
+                    item_id=running.item_id,
+                    text=text,
+                    tokens=tokens,
                 )
             )
+
+
+def _joined(sentences: Sequence[Sentence]) -> Iterator[TranscriptToken]:
+    """The tokens of sentences with a space between them."""
+    for number, sentence in enumerate(sentences):
+        for place, token in enumerate(sentence):
+            text = f" {token.text}" if number and not place else token.text
+            yield TranscriptToken(octets=tuple(text.encode()), log_prob=token.log_prob)

@@ -1,5 +1,7 @@
 """Vectors to words: what is spelt out is written down, and blocks give what the whole gives."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -93,6 +95,29 @@ def sense(thinker: Thinker, sentence: str) -> float:
 
 
 @torch.no_grad()
+def test_a_token_is_as_sure_as_its_share_of_what_was_read(thinker: Thinker) -> None:
+    """One sound is almost as much another token, and the ear alone decides."""
+    made = dictation(thinker, language_weight=0.0)
+    near, far = TOKENIZER.encode(" you")[0], TOKENIZER.encode(" this")[0]
+    between = thinker.embed(torch.tensor([near, far])).detach()
+    both = (0.501 * between[0] + 0.499 * between[1])[None]
+    vectors = spelt(thinker, "what is", blanks=2)
+    heard = made.listen(SILENCE, torch.cat([vectors, both, vectors[:2]]))
+    sentence = made.sentence(heard)
+    assert "".join(token.text for token in sentence) == made.finish(heard)
+    *words, ending = sentence
+    assert words[-1].text == " you"
+    # What the two tokens have of that frame's probability, shared between them.
+    frame = made.log_probs(both)[0]
+    expected = float((frame[near] - frame[[near, far]].logsumexp(0)).exp())
+    assert 0.5 < expected < 0.9
+    assert math.exp(words[-1].log_prob) == pytest.approx(expected, abs=1e-3)
+    for token in words[:-1]:
+        assert math.exp(token.log_prob) == pytest.approx(1, abs=1e-3)
+    assert math.log(0.5) <= ending.log_prob <= 0
+
+
+@torch.no_grad()
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 99), frames=st.integers(1, 170))
 def test_the_settled_beginning_stays(thinker: Thinker, seed: int, frames: int) -> None:
@@ -105,6 +130,7 @@ def test_the_settled_beginning_stays(thinker: Thinker, seed: int, frames: int) -
     for vectors in thinker.embed(ids).split(block):
         heard = made.listen(heard, vectors)
         assert heard.settled.startswith(before)
+        assert all(token.log_prob <= 0 for token in made.sentence(heard))
         assert len(heard.beam) <= 16
         before = heard.settled
     assert made.finish(heard).startswith(before)

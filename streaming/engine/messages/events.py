@@ -153,17 +153,34 @@ class ResponseDone(OfResponse):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TranscriptToken:
+    """A token of a transcript: the bytes it stands for, and its log-probability.
+
+    Given what comes before it, in nats. Where the Thinker writes the transcript down, it is the
+    Thinker's own; of words that were read off a sound, see `model.dictation`.
+    """
+
+    octets: tuple[int, ...]
+    log_prob: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class InputTranscriptDelta(OfItem):
-    """More of what the Thinker heard in a spoken item, as it writes it down."""
+    """More of what the Thinker heard in a spoken item, as it writes it down.
+
+    `tokens` are those that came since the last one; a character may need several.
+    """
 
     text: str
+    tokens: tuple[TranscriptToken, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputTranscript(OfItem):
-    """All of what the Thinker heard in a spoken item."""
+    """All of what the Thinker heard in a spoken item, and all its `tokens`."""
 
     text: str
+    tokens: tuple[TranscriptToken, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -64,7 +64,10 @@ def test_a_spoken_question_is_answered_as_if_it_was_typed(
     assert driver.said("r") == (wanted.text, wanted.pcm)
     (transcript,) = driver.of(InputTranscript)
     assert transcript.text == text
-    assert "".join(delta.text for delta in driver.of(InputTranscriptDelta)) == text
+    (told,) = driver.of(InputTranscriptDelta)
+    assert (told.text, told.tokens) == (text, transcript.tokens)
+    assert b"".join(bytes(token.octets) for token in told.tokens).decode() == text
+    assert all(token.log_prob <= 0 for token in told.tokens)
 
 
 def test_the_transcript_comes_before_the_reply_ends(dictating: OmniModel) -> None:

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from model.config import SamplingConfig
 from model.generate import write
 from model.omni import OmniModel
+from model.prompt import embed_prompt
 from streaming.engine.engine import Engine
 from streaming.engine.messages.events import (
     InputTranscript,
@@ -25,16 +27,19 @@ def opened(model: OmniModel) -> Driver:
 
 
 @torch.inference_mode()
-def offline_transcript(model: OmniModel, pcm: bytes) -> str:
-    from model.config import SamplingConfig
-
+def offline_transcript(model: OmniModel, pcm: bytes) -> tuple[str, list[float]]:
+    """What the Thinker writes, and each token's log-probability in one pass over all of it."""
+    thinker = model.thinker
     greedy = with_extras(model, thinker_sampling=SamplingConfig())
     offline = Offline(greedy)
     question = [*offline.system(model.config.omnilive.transcribe_prompt), *offline.spoken(pcm)]
     prompt = offline.prompt([*question, offline.template.answer_open])
     tokens = prompt.ids.count(model.config.thinker.audio_token_index) // 2 + 16
-    written = write(greedy, prompt, max_tokens=tokens)
-    return model.tokenizer.decode(written.text_ids).strip()
+    ids = write(greedy, prompt, max_tokens=tokens).text_ids
+    rows = torch.cat([embed_prompt(thinker, prompt)[0], thinker.embed(torch.tensor(ids[:-1]))])
+    chances = thinker(rows[None], torch.arange(len(rows)).expand(3, 1, -1)).logits[0]
+    own = chances[-len(ids) :].float().log_softmax(-1)[range(len(ids)), ids]
+    return model.tokenizer.decode(ids).strip(), own.tolist()
 
 
 def test_a_transcript_is_what_the_thinker_answers_to_the_prompt(model: OmniModel) -> None:
@@ -42,10 +47,23 @@ def test_a_transcript_is_what_the_thinker_answers_to_the_prompt(model: OmniModel
     driver.settle(*TALK.spoken("q", pcm), TALK.transcribe("q"))
     (transcript,) = driver.of(InputTranscript)
     assert transcript.item_id == "q"
-    assert transcript.text == offline_transcript(model, pcm)
-    told = [delta.text for delta in driver.of(InputTranscriptDelta)]
+    assert transcript.text == offline_transcript(model, pcm)[0]
+    told = driver.of(InputTranscriptDelta)
     assert len(told) > 1
-    assert "".join(told).rstrip() == transcript.text
+    assert "".join(delta.text for delta in told).rstrip() == transcript.text
+
+
+def test_a_transcript_says_how_sure_each_of_its_tokens_was(model: OmniModel) -> None:
+    driver, pcm = opened(model), speech(2.6)
+    driver.settle(*TALK.spoken("q", pcm), TALK.transcribe("q"))
+    (transcript,) = driver.of(InputTranscript)
+    written = b"".join(bytes(token.octets) for token in transcript.tokens)
+    assert written.decode("utf-8", "replace").strip() == transcript.text
+    _, expected = offline_transcript(model, pcm)
+    assert [t.log_prob for t in transcript.tokens] == pytest.approx(expected, abs=1e-3)
+    told = [token for delta in driver.of(InputTranscriptDelta) for token in delta.tokens]
+    assert told == list(transcript.tokens[: len(told)])
+    assert len(told) > 1
 
 
 def test_a_transcript_waits_for_the_reply_and_leaves_it_as_it_is(model: OmniModel) -> None:
@@ -70,7 +88,7 @@ def test_a_transcript_under_way_makes_room_for_a_reply(model: OmniModel) -> None
     driver.settle(TALK.respond("r"))
     assert driver.preempted() == {"transcript_waits": 1}
     (transcript,) = driver.of(InputTranscript)
-    assert transcript.text == offline_transcript(model, pcm)
+    assert transcript.text == offline_transcript(model, pcm)[0]
     kinds = [type(event) for event in driver.events]
     assert kinds.index(ResponseDone) < kinds.index(InputTranscript)
 
@@ -83,7 +101,7 @@ def test_several_transcripts_come_one_after_the_other(model: OmniModel) -> None:
     driver.settle(*other.spoken("a", sounds[2]))
     driver.settle(TALK.transcribe("a"), TALK.transcribe("b"), other.transcribe("a"))
     found = {(t.conversation_id, t.item_id): t.text for t in driver.of(InputTranscript)}
-    wanted = [offline_transcript(model, pcm) for pcm in sounds]
+    wanted = [offline_transcript(model, pcm)[0] for pcm in sounds]
     assert found == dict(zip([("c", "a"), ("c", "b"), ("other", "a")], wanted, strict=True))
 
 
