@@ -151,9 +151,10 @@ def to_protocol(message: Event) -> heard.EngineEvent | None:
                 complete=message.complete,
             )
         case InputTranscriptDelta(item_id=item, text=text):
-            return heard.InputTranscriptDelta(item_id=item, text=text)
+            tokens = _tokens(message)
+            return heard.InputTranscriptDelta(item_id=item, text=text, tokens=tokens)
         case InputTranscript(item_id=item, text=text):
-            return heard.InputTranscript(item_id=item, text=text)
+            return heard.InputTranscript(item_id=item, text=text, tokens=_tokens(message))
         case TranscriptFailed(item_id=item, code=code, message=text):
             failure = heard.Failure(code=code, message=text)
             return heard.TranscriptFailed(item_id=item, failure=failure)
@@ -238,6 +239,13 @@ def _video(video: said.VideoPart) -> VideoPart:
         frames=tuple(map(_frame, video.frames)),
         frames_per_second=video.frames_per_second,
         pcm=video.pcm,
+    )
+
+
+def _tokens(message: InputTranscriptDelta | InputTranscript) -> tuple[heard.TranscriptToken, ...]:
+    return tuple(
+        heard.TranscriptToken(octets=token.octets, log_prob=token.log_prob)
+        for token in message.tokens
     )
 
 

@@ -89,19 +89,29 @@ class ReplyDone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptToken:
+    """A token of a transcript: the bytes it stands for, perhaps half a character, and how sure."""
+
+    octets: tuple[int, ...]
+    log_prob: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InputTranscriptDelta:
-    """More of what was heard in a user item."""
+    """More of what was heard in a user item, and the `tokens` since the last of it."""
 
     item_id: str
     text: str
+    tokens: tuple[TranscriptToken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputTranscript:
-    """All of what was heard in a user item."""
+    """All of what was heard in a user item, and all its `tokens`."""
 
     item_id: str
     text: str
+    tokens: tuple[TranscriptToken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

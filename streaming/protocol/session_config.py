@@ -4,11 +4,11 @@ Knows every option of the GA API, which of them this version serves, and the ful
 echoed. Knows no state of a conversation. Three kinds of option:
 
 - served: instructions, output_modalities, audio formats, voice, speed, turn_detection (`server_vad`
-  with its idle timeout, `semantic_vad` with its eagerness), transcription, noise_reduction (where
-  its package is installed), max_output_tokens, truncation, function tools, tool_choice and
-  parallel_tool_calls;
+  with its idle timeout, `semantic_vad` with its eagerness), transcription, include (how sure its
+  tokens are), noise_reduction (where its package is installed), max_output_tokens, truncation,
+  function tools, tool_choice and parallel_tool_calls;
 - accepted, echoed and listed in the echo's `x_not_applied`, because nothing wrong comes of it:
-  tracing, include, reasoning, and on a live line the format of speech;
+  tracing, reasoning, and on a live line the format of speech;
 - refused with an error that says what is served: tools of MCP, prompt.
 
 `model` is fixed by the connection; an update may name any and the echo tells the one in use. The

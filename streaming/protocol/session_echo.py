@@ -60,7 +60,6 @@ def not_applied(
         "audio.output.format": not has_formats and config.audio.output.format != PcmFormat(),
         "reasoning": config.reasoning is not None,
         "tracing": config.tracing is not None,
-        "include": bool(config.include),
     }
     return [path for path, without_effect in paths.items() if without_effect]
 

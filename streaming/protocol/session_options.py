@@ -142,6 +142,11 @@ class SessionConfig(Wire):
     include: Include | None = None
 
     @property
+    def wants_log_probs(self) -> bool:
+        """Whether the client is told how sure the tokens of a transcript are."""
+        return bool(self.include)
+
+    @property
     def modality(self) -> Literal["text", "audio"]:
         """The one kind of output."""
         return self.output_modalities[0]

@@ -1,10 +1,12 @@
 """What was heard in the user's items, asked of the engine on the side.
 
-Knows which items wait for their words. A transcript never delays anything: it comes when it comes.
+Knows which items wait for their words, and whether the client wants to know how sure these are. A
+transcript never delays anything: it comes when it comes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from streaming.protocol.commands import RequestTranscript
@@ -13,6 +15,7 @@ from streaming.protocol.engine_events import (
     InputTranscript,
     InputTranscriptDelta,
     TranscriptFailed,
+    TranscriptToken,
 )
 from streaming.protocol.items import Item
 from streaming.protocol.shared import Shared
@@ -27,6 +30,7 @@ class Transcripts:
         self._outbox = shared.outbox
         self._history = shared.history
         self._profile = shared.profile
+        self._options = shared.options
         self._audio_ms: dict[str, int] = {}
 
     def request(self, item: Item) -> None:
@@ -43,7 +47,8 @@ class Transcripts:
         """The engine's answer, in pieces and then whole; one not asked for is nobody's."""
         if isinstance(event, InputTranscriptDelta):
             if event.item_id in self._audio_ms:
-                self._outbox.event(f"{_EVENT}.delta", **_place(event.item_id), delta=event.text)
+                told = {"delta": event.text, **self._log_probs(event.tokens)}
+                self._outbox.event(f"{_EVENT}.delta", **_place(event.item_id), **told)
             return
         audio_ms = self._audio_ms.pop(event.item_id, None)
         if audio_ms is None:
@@ -59,6 +64,7 @@ class Transcripts:
             **_place(event.item_id),
             transcript=event.text,
             usage={"type": "duration", "seconds": audio_ms / 1000},
+            **self._log_probs(event.tokens),
         )
 
     def all_failed(self, failure: Failure) -> None:
@@ -67,9 +73,19 @@ class Transcripts:
         for item_id in waiting:
             self._fail(item_id, failure)
 
+    def _log_probs(self, tokens: Iterable[TranscriptToken]) -> dict[str, Any]:
+        return (
+            {"logprobs": list(map(_shown, tokens))} if self._options.config.wants_log_probs else {}
+        )
+
     def _fail(self, item_id: str, failure: Failure) -> None:
         error = {"type": "server_error", "code": failure.code, "message": failure.message}
         self._outbox.event(f"{_EVENT}.failed", **_place(item_id), error={**error, "param": None})
+
+
+def _shown(token: TranscriptToken) -> dict[str, Any]:
+    text = bytes(token.octets).decode("utf-8", errors="replace")
+    return {"token": text, "logprob": token.log_prob, "bytes": list(token.octets)}
 
 
 def _place(item_id: str) -> dict[str, Any]:

@@ -132,7 +132,11 @@ async def test_a_session_that_is_only_written_down(tiny_server):
         assert isinstance(created.session, RealtimeTranscriptionSessionCreateRequest)
         heard = {"transcription": {"model": "gpt-4o-transcribe"}}
         await connection.session.update(
-            session={"type": "transcription", "audio": {"input": heard}}
+            session={
+                "type": "transcription",
+                "audio": {"input": heard},
+                "include": ["item.input_audio_transcription.logprobs"],
+            }
         )
         # More than the context of this server holds together.
         events = await written_down(connection, turns=5)
@@ -150,6 +154,9 @@ async def test_a_session_that_is_only_written_down(tiny_server):
         said = [delta.delta for delta in deltas if delta.item_id == written.item_id]
         # The tiny checkpoint likes to end in line breaks, which are no part of a transcript.
         assert "".join(said).rstrip() == written.transcript.rstrip()
+        octets = b"".join(bytes(token.bytes) for token in written.logprobs)
+        assert octets.decode("utf-8", "replace").strip() == written.transcript.strip()
+        assert all(token.logprob < 0 for token in written.logprobs)
     await client.close()
 
 

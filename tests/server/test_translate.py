@@ -3,6 +3,8 @@
 from dataclasses import fields
 from typing import get_args
 
+import pytest
+
 from server.translate import response_aside, to_engine, to_protocol
 from streaming.engine.messages.commands import CopyItem, OpenConversation
 from streaming.engine.messages.content import (
@@ -20,12 +22,15 @@ from streaming.engine.messages.events import (
     EngineLoading,
     EngineReady,
     Event,
+    InputTranscript,
+    InputTranscriptDelta,
     InstructionsRefused,
     InstructionsUpdated,
     Pong,
     ResponseDone,
     ResponseError,
     StageTimings,
+    TranscriptToken,
     Usage,
 )
 from streaming.engine.messages.load import EngineLoad
@@ -45,6 +50,7 @@ FRAME = said.Frame(pixels=b"rgb", rows=1, columns=1)
 SAME_FRAME = Frame(pixels=b"rgb", rows=1, columns=1)
 VALUES = {
     "item_id": "item",
+    "tokens": (TranscriptToken(octets=(104,), log_prob=-1.0),),
     "response_id": "resp",
     "previous_item_id": "before",
     "pcm": b"\x01\x02",
@@ -163,6 +169,14 @@ def test_instructions_and_their_answer_bear_the_same_name():
     refused = to_protocol(example(InstructionsRefused))
     assert refused.update_id == "update"
     assert refused.failure == heard.Failure(code="c", message="m")
+
+
+@pytest.mark.parametrize("kind", [InputTranscriptDelta, InputTranscript])
+def test_a_transcript_keeps_how_sure_its_tokens_are(kind):
+    token = TranscriptToken(octets=(104, 105), log_prob=-0.5)
+    told = to_protocol(kind(conversation_id="c", item_id="item", text="hi", tokens=(token,)))
+    assert told.text == "hi"
+    assert told.tokens == (heard.TranscriptToken(octets=(104, 105), log_prob=-0.5),)
 
 
 def test_a_reply_that_failed_says_why():

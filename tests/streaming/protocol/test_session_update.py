@@ -129,7 +129,6 @@ def test_transcription_shows_rare_keys_only_when_set():
     [
         ({"tracing": "auto"}, "tracing"),
         ({"tracing": {"workflow_name": "w"}}, "tracing"),
-        ({"include": ["item.input_audio_transcription.logprobs"]}, "include"),
         ({"reasoning": {"effort": "low"}}, "reasoning"),
     ],
 )

@@ -207,7 +207,6 @@ def test_options_are_merged_and_what_has_no_effect_is_said():
     assert set(session["x_not_applied"]) == {
         "audio.input.transcription.language",
         "audio.input.turn_detection.idle_timeout_ms",
-        "include",
     }
     assert rig.update({"type": "transcription", "include": None})["include"] is None
 

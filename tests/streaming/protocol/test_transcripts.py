@@ -7,6 +7,7 @@ from streaming.protocol.engine_events import (
     InputTranscript,
     InputTranscriptDelta,
     TranscriptFailed,
+    TranscriptToken,
 )
 from streaming.protocol.limits import ModelProfile
 from tests.streaming.protocol.rig import LOUD, Rig, kinds
@@ -49,6 +50,38 @@ def test_a_transcript_comes_in_pieces_and_then_whole():
     assert (event["item_id"], event["content_index"], event["delta"]) == (item_id, 0, "Wh")
     assert len(rig.engine(InputTranscript(item_id=item_id, text="What?"))) == 1
     assert rig.engine(InputTranscriptDelta(item_id=item_id, text="late")) == []
+
+
+TOKENS = (
+    TranscriptToken(octets=tuple(b"What"), log_prob=-0.5),
+    TranscriptToken(octets=(0xC3,), log_prob=-1.5),
+    TranscriptToken(octets=(0xA9,), log_prob=-0.25),
+)
+LOGPROBS = [
+    {"token": "What", "logprob": -0.5, "bytes": [87, 104, 97, 116]},
+    {"token": "\ufffd", "logprob": -1.5, "bytes": [0xC3]},
+    {"token": "\ufffd", "logprob": -0.25, "bytes": [0xA9]},
+]
+
+
+def test_how_sure_each_token_was_is_told_to_those_who_ask():
+    rig = Rig(session=ASKED)
+    echo = rig.update({"type": "realtime", "include": ["item.input_audio_transcription.logprobs"]})
+    assert echo["x_not_applied"] == []
+    item_id = committed(rig)[0]["item_id"]
+    (delta,) = rig.engine(InputTranscriptDelta(item_id=item_id, text="What", tokens=TOKENS[:1]))
+    assert delta["logprobs"] == LOGPROBS[:1]
+    (whole,) = rig.engine(InputTranscript(item_id=item_id, text="Whaté", tokens=TOKENS))
+    assert whole["logprobs"] == LOGPROBS
+
+
+def test_and_to_nobody_else():
+    rig = Rig(session=ASKED)
+    item_id = committed(rig)[0]["item_id"]
+    (delta,) = rig.engine(InputTranscriptDelta(item_id=item_id, text="What", tokens=TOKENS[:1]))
+    (whole,) = rig.engine(InputTranscript(item_id=item_id, text="Whaté", tokens=TOKENS))
+    assert "logprobs" not in delta
+    assert "logprobs" not in whole
 
 
 def test_it_never_waits_for_the_reply_nor_the_reply_for_it():
