@@ -5,6 +5,7 @@ const KEY = 'omnilive-admin-key';
 const WORDS = {
   ttfa: 'First audible sound (felt)',
   endpointing: 'Endpointing',
+  asking: 'Until it was asked for',
   queue: 'Queue',
   prefill: 'Prefill tail',
   first_text: 'First text',

@@ -19,6 +19,7 @@ STATUSES = ("completed", "cancelled", "incomplete", "failed")
 # From the end of speech to the first audible sample, in order and without a gap.
 TTFA_STAGES = (
     "endpointing",
+    "asking",
     "queue",
     "prefill",
     "first_text",

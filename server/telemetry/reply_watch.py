@@ -17,21 +17,24 @@ from streaming.engine.messages.events import (
     ResponseStatus,
     StageTimings,
     TextDelta,
+    ToolCallDone,
     Usage,
 )
 from streaming.media.codecs import audible_from
 
 BYTES_PER_SAMPLE = 2
+Said = TextDelta | AudioDelta | ToolCallDone | ResponseDone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """A user's spoken turn that waits for an answer.
 
-    `end_s` is the end of its speech.
+    `end_s` is the end of its speech, `decided_s` when it was decided that the turn has ended.
     """
 
     end_s: float
+    decided_s: float
     turn_detection: TurnDetection
 
 
@@ -99,6 +102,7 @@ class ReplyWatch:
         turn: The speech that it answers, if any.
         first_sent_s: When its first sound left.
         audible_s: When the first sample that can be heard left.
+        calls: It calls a function.
         is_told: The client has been told of its end.
         is_pushed: A loudspeaker of ours was given some of it.
         is_played_out: A loudspeaker of ours has nothing more of it.
@@ -116,6 +120,7 @@ class ReplyWatch:
     sound_s: float = 0.0
     lead_s: float | None = None  # sound before the first sample that can be heard
     done: ResponseDone | None = None
+    calls: bool = False
     player: Player = field(default_factory=Player)
     is_told: bool = False
     is_pushed: bool = False
@@ -126,9 +131,17 @@ class ReplyWatch:
         """Whether the engine still makes it, and was not told to stop."""
         return self.done is None and self.cancelled_s is None
 
-    def take(self, message: TextDelta | AudioDelta | ResponseDone, now_s: float, hz: int) -> None:
+    @property
+    def leaves_unanswered(self) -> Turn | None:
+        """The turn whose answer comes after this, with what it called, for nothing of it sounds."""
+        is_whole = self.done is not None and self.done.status == "completed"
+        return self.turn if is_whole and self.calls and self.lead_s is None else None
+
+    def take(self, message: Said, now_s: float, hz: int) -> None:
         """Takes what the engine says of it; its sound comes at `hz`."""
         match message:
+            case ToolCallDone(complete=complete):
+                self.calls = self.calls or complete
             case TextDelta():
                 self.first_text_s = self.first_text_s or now_s
             case AudioDelta(pcm=pcm):
@@ -205,8 +218,9 @@ class ReplyWatch:
         # The engine's clock is its own. What it did lies somewhere between asking and the first
         # sound that came back: taken as ending with it, all the rest of that time is the queue's.
         taken_up_s = here[0] - firsts[-1]
-        moments = (self.turn.end_s, self.asked_s, *(taken_up_s + first for first in firsts))
-        moments = (*moments, *here[1:])
+        decided = (self.turn.end_s, self.turn.decided_s, self.asked_s)
+        made = tuple(taken_up_s + first for first in firsts)
+        moments = (*decided, *made, *here[1:])
         parts = (max(0.0, after_s - s) for s, after_s in pairwise(moments))
         return dict(zip(TTFA_STAGES, parts, strict=True))
 

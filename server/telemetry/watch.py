@@ -26,10 +26,20 @@ from streaming.engine.messages.events import (
     InputTranscript,
     ResponseDone,
     TextDelta,
+    ToolCallDone,
 )
 from streaming.media.codecs import AUDIBLE, is_silent
 from streaming.media.playout import Frame
-from streaming.protocol.commands import Aside, CancelResponse, Command, StartResponse
+from streaming.protocol.commands import (
+    Aside,
+    AudioPart,
+    CancelResponse,
+    Command,
+    CreateItem,
+    Part,
+    StartResponse,
+    TextPart,
+)
 
 
 class ConversationWatch:
@@ -129,8 +139,9 @@ class ConversationWatch:
 
     def speech_stopped(self, end_s: float, speech_ms: int) -> None:
         """A turn has ended with `speech_ms` from its first to its last sound."""
-        self._recorder.turn_ended(self.transport, self._detection, self._clock() - end_s)
-        self._turn = Turn(end_s=end_s, turn_detection=self._detection)
+        now_s = self._clock()
+        self._recorder.turn_ended(self.transport, self._detection, now_s - end_s)
+        self._turn = Turn(end_s=end_s, decided_s=now_s, turn_detection=self._detection)
         self.turns += 1
         if self._barge_in is not None:
             self._barge_in.is_over = True
@@ -140,7 +151,7 @@ class ConversationWatch:
     def speech_committed(self, end_s: float) -> None:
         """The client has ended a turn."""
         self._recorder.turn_ended(self.transport, "none", None)
-        self._turn = Turn(end_s=end_s, turn_detection="none")
+        self._turn = Turn(end_s=end_s, decided_s=self._clock(), turn_detection="none")
         self.turns += 1
 
     # --- what goes to the engine and comes from it ------------------------------------------------
@@ -152,6 +163,8 @@ class ConversationWatch:
             case StartResponse(response_id=name):
                 self._replies[name] = ReplyWatch(name, self._clock(), self._turn)
                 self._turn = None
+            case CreateItem(role="user", parts=parts) if any(map(_is_question, parts)):
+                self._turn = None  # what is asked for next answers this
             case Aside(response_id=name, command=StartResponse()):
                 self._replies[name] = ReplyWatch(name, self._clock())
             case (
@@ -164,10 +177,11 @@ class ConversationWatch:
         """The engine has said something of the conversation."""
         self._content.heard(message)
         match message:
-            case TextDelta() | AudioDelta() | ResponseDone():
+            case TextDelta() | AudioDelta() | ToolCallDone() | ResponseDone():
                 reply = self._replies.get(message.response_id)
                 if reply is not None:
                     reply.take(message, self._clock(), self._hz)
+                    self._turn = self._turn or reply.leaves_unanswered
             case InputTranscript(item_id=item, text=text):
                 barge_in = self._barge_in
                 if barge_in is not None and barge_in.item_id == item and not text.strip():
@@ -292,3 +306,8 @@ class ConversationWatch:
         if report.ttfa_s is not None:
             self.last_ttfa_s = report.ttfa_s
         self._recorder.reply_ended(report)
+
+
+def _is_question(part: Part) -> bool:
+    """Whether a user's item with this asks something by itself; a picture or a result does not."""
+    return isinstance(part, TextPart | AudioPart)

@@ -12,6 +12,7 @@ from streaming.engine.messages.events import (
     ResponseDone,
     StageTimings,
     TextDelta,
+    ToolCallDone,
 )
 from streaming.media.playout import SILENCE, Frame
 from streaming.protocol import commands as said
@@ -21,6 +22,7 @@ from tests.server.webrtc.rig import tone
 NAME = "conv"
 REPLY = {"conversation_id": NAME, "response_id": "r"}
 LOUD = tone(0.02)
+FELT = {"transport": "websocket", "turn_detection": "server_vad"}
 SOUND = {"output": {"format": {"type": "audio/pcm", "rate": 24_000}}}
 TIMINGS = StageTimings(
     queue_s=0.01,
@@ -112,7 +114,8 @@ def test_a_turns_stages_add_up_to_what_the_caller_felt():
     stages = talk.stages()
     assert stages == pytest.approx(
         {
-            "endpointing": 0.52,
+            "endpointing": 0.5,
+            "asking": 0.02,
             "queue": 0.04,  # 0.18 s from asking to the first sound, less what was worked on
             "prefill": 0.02,
             "first_text": 0.03,
@@ -152,10 +155,93 @@ def test_a_reply_to_nothing_that_was_said_has_a_latency_but_no_felt_one():
     assert talk.value("ttfa_seconds_count", **felt) == 0
 
 
+def test_what_the_client_waits_before_it_asks_is_no_endpointing():
+    talk = Talk()
+    talk.at(0.5).watch.speech_stopped(100.0, 2_000)
+    talk.at(6.5).ask()  # create_response: false
+    talk.at(6.7).sound(LOUD)
+    talk.done()
+    stages = talk.stages()
+    assert stages["endpointing"] == pytest.approx(0.5)
+    assert stages["asking"] == pytest.approx(6.0)
+    assert sum(stages.values()) == pytest.approx(talk.value("ttfa_seconds_sum", **FELT))
+
+
+@pytest.mark.parametrize(
+    ("role", "parts", "answered"),
+    [
+        ("user", (said.TextPart(text="typed"),), 0),
+        ("user", (said.AudioPart(pcm=bytes(4)),), 0),
+        ("system", (said.TextPart(text="what the client looked up"),), 1),
+        ("user", (), 1),  # a picture, say, of what was asked about
+    ],
+)
+def test_a_turn_behind_which_another_question_came_is_not_what_is_answered(role, parts, answered):
+    talk = Talk()
+    talk.at(0.5).watch.speech_stopped(100.0, 2_000)
+    item = said.CreateItem(item_id="i", previous_item_id=None, role=role, parts=parts)
+    talk.at(6.0).watch.commanded(item)
+    talk.ask()
+    talk.at(6.2).sound(LOUD)
+    talk.done()
+    assert talk.value("ttfa_seconds_count", **FELT) == answered
+
+
+def called(talk, complete=True):
+    call = {"item_id": "c", "name": "look", "arguments": "{}", "complete": complete}
+    talk.watch.heard(ToolCallDone(**REPLY, **call))
+
+
+def test_a_turn_that_is_answered_through_a_tool_is_felt_until_it_is_heard():
+    talk = Talk()
+    talk.at(0.5).watch.speech_stopped(100.0, 2_000)
+    talk.ask()
+    called(talk)
+    talk.at(0.8).done()
+    result = said.ToolResultPart(output="{}")
+    talk.watch.commanded(
+        said.CreateItem(item_id="i", previous_item_id=None, role="user", parts=(result,))
+    )
+    talk.at(2.5).ask()
+    talk.at(2.7).sound(LOUD)
+    talk.done()
+    talk.ask()  # nobody said anything since
+    talk.at(3.0).sound(LOUD)
+    talk.done()
+    assert talk.value("ttfa_seconds_count", **FELT) == 1
+    assert talk.value("ttfa_seconds_sum", **FELT) == pytest.approx(2.7, abs=0.01)
+    assert talk.stages()["asking"] == pytest.approx(2.0)
+
+
+def test_a_call_after_some_words_leaves_nothing_to_answer():
+    talk = Talk()
+    talk.at(0.5).watch.speech_stopped(100.0, 2_000)
+    for at_s in (0.7, 2.7):
+        talk.ask()
+        talk.at(at_s).sound(LOUD)
+        called(talk)
+        talk.done()
+    assert talk.value("ttfa_seconds_sum", **FELT) == pytest.approx(0.7, abs=0.01)
+    assert talk.value("ttfa_seconds_count", **FELT) == 1
+
+
+def test_a_newer_turn_is_answered_and_not_the_one_before_the_call():
+    talk = Talk()
+    talk.at(0.5).watch.speech_stopped(100.0, 2_000)
+    talk.ask()
+    called(talk)
+    talk.at(3.5).watch.speech_stopped(103.0, 2_000)
+    talk.done()
+    talk.ask()
+    talk.at(3.7).sound(LOUD)
+    talk.done()
+    assert talk.value("ttfa_seconds_sum", **FELT) == pytest.approx(0.7, abs=0.01)
+
+
 def test_a_turn_that_was_answered_is_not_answered_again():
     talk = Talk()
     talk.at(0.5).watch.speech_stopped(100.0, 2_000)
-    for _ in range(2):  # the second goes on after a function call
+    for _ in range(2):
         talk.ask()
         talk.sound(LOUD)
         talk.done()
