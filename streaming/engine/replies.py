@@ -59,7 +59,7 @@ class Replies:
             kept_tokens: how many of its tokens history keeps; None for all.
         """
         reply = reply_of(conversation)
-        reply.text.flush()  # a call that is broken off here is told as one
+        reply.text.break_off()  # a call that is broken off here is told as one
         self._called.tell(conversation)
         usage = usage_of(conversation, self._figures)
         was_said = status != "failed" or reply.was_sent

@@ -106,7 +106,9 @@ class Reply:
     def finish_speech(self) -> None:
         """The reply has no more tokens."""
         if self.speech is not None:
-            self._release()
+            if self.text.last is Where.TEXT:
+                self._release()
+            self.held.clear()
             self.speech.finish()
 
     def _release(self) -> None:

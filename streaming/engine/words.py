@@ -20,21 +20,22 @@ class Words:
 
     Attributes:
         said: Some text or call was given out.
-        last: What the last token is: a word (TEXT), part of a call (CALL), or not known (PERHAPS).
+        last: What the last token is: a word (TEXT), part of a call (CALL), or not known (PERHAPS);
+            once the reply has ended, what was not known.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, calls: bool = False, single: bool = False) -> None:
         self._stream = TextStream(tokenizer)
         self._parser = ToolCallParser(single=single) if calls else None
         self._tokens: list[int] = []
-        self._held: list[int] = []  # tokens of what may become the mark of a call
+        self._held: list[int] = []  # tokens of what may become a call
         self.said = False
         self.last = Where.TEXT
 
     @property
     def tokens(self) -> tuple[int, ...]:
-        """The tokens that are words."""
-        return (*self._tokens, *self._held)
+        """The tokens that are words for certain; all of them once the reply has ended."""
+        return tuple(self._tokens)
 
     @property
     def calls(self) -> list[CallDone]:
@@ -64,10 +65,13 @@ class Words:
 
     def flush(self) -> str:
         """The reply has no more tokens; returns the rest."""
-        text = self._stream.flush()
-        if self._parser is not None:
-            text = self._parser.push(text) + self._parser.finish()
-        return self._give(text)
+        return self._give(self._end())
+
+    def break_off(self) -> None:
+        """The reply ends where it is: what may yet have become a call was not said."""
+        if self._parser is not None and self._parser.where is Where.CALL:
+            self._held = []
+        self._end()
 
     def call_events(self) -> list[CallEvent]:
         """What was found of calls since the last time, in order."""
@@ -75,14 +79,35 @@ class Words:
         self.said = self.said or bool(found)
         return found
 
+    def _end(self) -> str:
+        text = self._stream.flush()
+        if self._parser is None:
+            return text
+        text = self._parser.push(text)
+        was_call = self._parser.where in (Where.ARGUMENTS, Where.AFTER)
+        calls = len(self._parser.calls)
+        text += self._parser.finish()
+        if was_call or len(self._parser.calls) > calls:
+            self.last = Where.CALL
+        else:
+            self.last = Where.TEXT
+            self._tokens += self._held
+        self._held = []
+        return text
+
     def _kind(self, text: str) -> Where:
         """What the token is that made the parser give `text`."""
         if self._parser is None:
             return Where.TEXT
-        where = self._parser.where
-        if where is Where.TEXT and self._parser.calls and not text:
-            return Where.CALL  # the end of a call, or the line break behind it
-        return where if where in (Where.TEXT, Where.PERHAPS) else Where.CALL
+        match self._parser.where:
+            case Where.TEXT if self._parser.calls and not text:
+                return Where.CALL  # the end of a call, or the line break behind it
+            case Where.TEXT:
+                return Where.TEXT
+            case Where.PERHAPS | Where.CALL:
+                return Where.PERHAPS  # it may turn out to be none
+            case _:
+                return Where.CALL
 
     def _give(self, text: str) -> str:
         self.said = self.said or bool(text)

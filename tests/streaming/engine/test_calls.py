@@ -163,7 +163,37 @@ def test_a_name_that_is_no_json_leaves_the_call_text(
     assert driver.said("r")[0] == text
     assert not driver.of(ToolCallDelta)
     assert driver.done("r").error is None
+    # What is told is spoken, and is history.
+    assert driver.said("r")[1]
+    given = driver.engine._conversations["c"].given["r-item"]
+    assert model.tokenizer.decode(given.tokens) == text
     for event in driver.events:
         encode(event)
     driver.settle(TALK.respond("r2", modality="text"))
     assert driver.done("r2").error is None
+
+
+def test_what_was_not_told_of_a_call_is_no_history(
+    model: OmniModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offline = Offline(model)
+    monkeypatch.setattr(beginnings, "opening_text", lambda function: f"I look.\n{CALL}")
+    driver = Driver(Engine(model, SETTINGS))
+    driver.settle(
+        OpenConversation(conversation_id="c", tools=(TOOL,)),
+        TALK.typed("q", QUESTION),
+    )
+    driver.say(called(model, f"I look.\n{CALL}", modalities=("text",)))
+    conversation = driver.engine._conversations["c"]
+    driver.until(
+        lambda: (
+            conversation.reply is not None
+            and model.tokenizer.decode(conversation.reply.tokens).endswith('"name"')
+        )
+    )
+    driver.settle(TALK.cancel("r"))
+    assert driver.said("r")[0] == "I look."
+    words = conversation.given["r-item"].tokens
+    assert model.tokenizer.decode(words).strip() == "I look."
+    whole = [*system(offline), *offline.typed(QUESTION), *offline.answer(words)]
+    assert_remembers_known(driver, offline, whole)
