@@ -5,6 +5,10 @@ Knows both vocabularies and nothing else; a pure function each way.
 
 from __future__ import annotations
 
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
 from streaming.engine.messages.commands import (
     FRONT,
     AddItem,
@@ -51,21 +55,55 @@ from streaming.engine.messages.events import (
     ToolCallDelta,
     ToolCallDone,
     TranscriptFailed,
+    TranscriptToken,
 )
 from streaming.protocol import commands as said
 from streaming.protocol import engine_events as heard
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 # Between a conversation's name and that of a response beside it.
 ASIDE = "/"
 
 
+# What both sides say in the same words: the fields that two of a pair share are all that there is.
+SAME_COMMANDS: dict[type, type] = {
+    said.StartUserAudio: UserAudioStart,
+    said.AppendUserAudio: UserAudio,
+    said.PauseUserAudio: UserAudioPause,
+    said.CommitUserAudio: UserAudioStop,
+    said.DropUserAudio: UserAudioDrop,
+    said.RequestTranscript: Transcribe,
+    said.DeleteItem: DeleteItem,
+    said.TruncateItem: TruncateItem,
+    said.UpdateInstructions: UpdateInstructions,
+    said.SetTruncation: SetTruncation,
+    said.CancelResponse: CancelResponse,
+}
+SAME_PARTS: dict[type, type] = {
+    said.TextPart: TextPart,
+    said.AudioPart: AudioPart,
+    said.ToolCallPart: ToolCallPart,
+    said.ToolResultPart: ToolResultPart,
+}
+SAME_EVENTS: dict[type, type] = {
+    TextDelta: heard.ReplyText,
+    AudioDelta: heard.ReplyAudio,
+    ToolCallDelta: heard.ReplyCall,
+    ToolCallDone: heard.ReplyCallDone,
+    ItemTruncated: heard.ItemTruncated,
+    InstructionsUpdated: heard.InstructionsUpdated,
+}
+
+
 def to_engine(command: said.Command, conversation_id: str) -> Command:
     """Returns the engine message for a session's command."""
+    same = SAME_COMMANDS.get(type(command))
+    if same is not None:
+        message: Command = same(conversation_id=conversation_id, **_shared(command, same))
+        return message
     match command:
-        case said.StartUserAudio(item_id=item):
-            return UserAudioStart(conversation_id=conversation_id, item_id=item)
-        case said.AppendUserAudio(item_id=item, pcm=pcm):
-            return UserAudio(conversation_id=conversation_id, item_id=item, pcm=pcm)
         case said.AppendUserFrame(item_id=item, frame=frame, frames_per_second=fps):
             return UserFrame(
                 conversation_id=conversation_id,
@@ -75,45 +113,21 @@ def to_engine(command: said.Command, conversation_id: str) -> Command:
             )
         case said.ShowUserVideo(item_id=item, video=video):
             return UserVideo(conversation_id=conversation_id, item_id=item, video=_video(video))
-        case said.PauseUserAudio(item_id=item):
-            return UserAudioPause(conversation_id=conversation_id, item_id=item)
-        case said.CommitUserAudio(item_id=item):
-            return UserAudioStop(conversation_id=conversation_id, item_id=item)
-        case said.DropUserAudio(item_id=item):
-            return UserAudioDrop(conversation_id=conversation_id, item_id=item)
-        case said.RequestTranscript(item_id=item):
-            return Transcribe(conversation_id=conversation_id, item_id=item)
-        case said.DeleteItem(item_id=item):
-            return DeleteItem(conversation_id=conversation_id, item_id=item)
-        case said.TruncateItem(item_id=item, audio_end_ms=end_ms):
-            return TruncateItem(conversation_id=conversation_id, item_id=item, audio_end_ms=end_ms)
-        case said.UpdateInstructions(update_id=update, instructions=text, tools=tools):
-            return UpdateInstructions(
-                conversation_id=conversation_id, update_id=update, instructions=text, tools=tools
-            )
-        case said.SetTruncation(retention_ratio=ratio, items_tokens=tokens):
-            return SetTruncation(
-                conversation_id=conversation_id, retention_ratio=ratio, items_tokens=tokens
-            )
-        case said.CancelResponse(response_id=response, heard_ms=heard_ms):
-            return CancelResponse(
-                conversation_id=conversation_id, response_id=response, heard_ms=heard_ms
-            )
         case said.CreateItem():
             return _add_item(command, conversation_id)
-        case said.StartResponse():
-            return _respond(command, conversation_id)
+        case said.StartResponse(modality=modality):
+            shared = _shared(command, Respond)
+            return Respond(conversation_id=conversation_id, modalities=(modality,), **shared)
         case said.OpenAside(response_id=response):
             return OpenConversation(
                 conversation_id=aside_of(conversation_id, response),
-                instructions=command.instructions,
-                tools=command.tools,
-                voice=command.voice,
                 parent_id=conversation_id,
-                copies_items=command.copies_items,
+                **_shared(command, OpenConversation),
             )
         case said.Aside(response_id=response, command=inner):
             return _aside(inner, aside_of(conversation_id, response), conversation_id)
+        case _:
+            raise AssertionError(f"{type(command).__name__} has no message")
 
 
 def aside_of(conversation_id: str, response_id: str) -> str:
@@ -128,48 +142,47 @@ def response_aside(conversation_id: str) -> str | None:
 
 def to_protocol(message: Event) -> heard.EngineEvent | None:
     """Returns what the message means for the session; None if it is not about one."""
+    same = SAME_EVENTS.get(type(message))
+    if same is not None:
+        event: heard.EngineEvent = same(**_shared(message, same))
+        return event
     match message:
-        case TextDelta(response_id=response, text=text):
-            return heard.ReplyText(response_id=response, text=text)
-        case AudioDelta(response_id=response, pcm=pcm):
-            return heard.ReplyAudio(response_id=response, pcm=pcm)
-        case ResponseDone():
-            return _reply_done(message)
-        case ToolCallDelta():
-            return heard.ReplyCall(
+        case ResponseDone(usage=usage):
+            return heard.ReplyDone(
                 response_id=message.response_id,
-                item_id=message.item_id,
-                name=message.name,
-                arguments=message.arguments,
+                status=message.status,
+                reason=message.reason,
+                failure=None if message.error is None else _failure(message.error),
+                usage=heard.ReplyUsage(**_shared(usage, heard.ReplyUsage)),
             )
-        case ToolCallDone():
-            return heard.ReplyCallDone(
-                response_id=message.response_id,
-                item_id=message.item_id,
-                name=message.name,
-                arguments=message.arguments,
-                complete=message.complete,
-            )
-        case InputTranscriptDelta(item_id=item, text=text):
-            tokens = _tokens(message)
-            return heard.InputTranscriptDelta(item_id=item, text=text, tokens=tokens)
-        case InputTranscript(item_id=item, text=text):
-            return heard.InputTranscript(item_id=item, text=text, tokens=_tokens(message))
-        case TranscriptFailed(item_id=item, code=code, message=text):
-            failure = heard.Failure(code=code, message=text)
-            return heard.TranscriptFailed(item_id=item, failure=failure)
-        case ItemTruncated(item_id=item, text=text):
-            return heard.ItemTruncated(item_id=item, text=text)
-        case InstructionsUpdated(update_id=update):
-            return heard.InstructionsUpdated(update_id=update)
-        case InstructionsRefused(update_id=update, code=code, message=text):
-            failure = heard.Failure(code=code, message=text)
-            return heard.InstructionsRefused(update_id=update, failure=failure)
-        case EngineFault(code=code, message=text, item_id=item_or_none, fatal=fatal):
-            failure = heard.Failure(code=code, message=text)
+        case InputTranscriptDelta(item_id=item, text=text, tokens=tokens):
+            sure = tuple(map(_token, tokens))
+            return heard.InputTranscriptDelta(item_id=item, text=text, tokens=sure)
+        case InputTranscript(item_id=item, text=text, tokens=tokens):
+            sure = tuple(map(_token, tokens))
+            return heard.InputTranscript(item_id=item, text=text, tokens=sure)
+        case TranscriptFailed(item_id=item):
+            return heard.TranscriptFailed(item_id=item, failure=_failure(message))
+        case InstructionsRefused(update_id=update):
+            return heard.InstructionsRefused(update_id=update, failure=_failure(message))
+        case EngineFault(item_id=item_or_none, fatal=fatal):
+            failure = _failure(message)
             return heard.EngineFault(failure=failure, item_id=item_or_none, fatal=fatal)
         case _:
             return None
+
+
+def _shared(source: DataclassInstance, kind: type[DataclassInstance]) -> dict[str, Any]:
+    """What `source` has of the fields of a `kind`."""
+    return {name: getattr(source, name) for name in _shared_names(type(source), kind)}
+
+
+@cache
+def _shared_names(
+    source: type[DataclassInstance], kind: type[DataclassInstance]
+) -> tuple[str, ...]:
+    theirs = {field.name for field in fields(kind)}
+    return tuple(field.name for field in fields(source) if field.name in theirs)
 
 
 def _aside(
@@ -188,46 +201,25 @@ def _aside(
 
 
 def _add_item(command: said.CreateItem, conversation_id: str) -> AddItem:
-    parts = tuple(map(_part, command.parts))
     return AddItem(
         conversation_id=conversation_id,
         item_id=command.item_id,
         role=command.role,
-        parts=parts,
+        parts=tuple(map(_part, command.parts)),
         previous_item_id=FRONT if command.previous_item_id is None else command.previous_item_id,
-    )
-
-
-def _respond(command: said.StartResponse, conversation_id: str) -> Respond:
-    return Respond(
-        conversation_id=conversation_id,
-        response_id=command.response_id,
-        item_id=command.item_id,
-        modalities=(command.modality,),
-        max_output_tokens=command.max_output_tokens,
-        instructions=command.instructions,
-        voice=command.voice,
-        tools=command.tools,
-        tool_choice=command.tool_choice,
-        function=command.function,
-        parallel_tool_calls=command.parallel_tool_calls,
     )
 
 
 def _part(part: said.Part) -> Part:
     match part:
-        case said.TextPart(text=text):
-            return TextPart(text=text)
-        case said.AudioPart(pcm=pcm):
-            return AudioPart(pcm=pcm)
         case said.ImagePart(frame=frame):
             return ImagePart(frame=_frame(frame))
         case said.VideoPart():
             return _video(part)
-        case said.ToolCallPart(name=name, arguments=arguments):
-            return ToolCallPart(name=name, arguments=arguments)
-        case said.ToolResultPart(output=output):
-            return ToolResultPart(output=output)
+        case _:
+            same = SAME_PARTS[type(part)]
+            copied: Part = same(**_shared(part, same))
+            return copied
 
 
 def _frame(frame: said.Frame) -> Frame:
@@ -242,32 +234,11 @@ def _video(video: said.VideoPart) -> VideoPart:
     )
 
 
-def _tokens(message: InputTranscriptDelta | InputTranscript) -> tuple[heard.TranscriptToken, ...]:
-    return tuple(
-        heard.TranscriptToken(octets=token.octets, log_prob=token.log_prob)
-        for token in message.tokens
-    )
+def _token(token: TranscriptToken) -> heard.TranscriptToken:
+    return heard.TranscriptToken(octets=token.octets, log_prob=token.log_prob)
 
 
-def _reply_done(message: ResponseDone) -> heard.ReplyDone:
-    usage = message.usage
-    return heard.ReplyDone(
-        response_id=message.response_id,
-        status=message.status,
-        reason=message.reason,
-        failure=_failure(message.error),
-        usage=heard.ReplyUsage(
-            input_text_tokens=usage.input_text_tokens,
-            input_audio_tokens=usage.input_audio_tokens,
-            input_image_tokens=usage.input_image_tokens,
-            cached_tokens=usage.cached_tokens,
-            cached_audio_tokens=usage.cached_audio_tokens,
-            cached_image_tokens=usage.cached_image_tokens,
-            output_text_tokens=usage.output_text_tokens,
-            output_audio_tokens=usage.output_audio_tokens,
-        ),
-    )
-
-
-def _failure(error: ResponseError | None) -> heard.Failure | None:
-    return None if error is None else heard.Failure(code=error.code, message=error.message)
+def _failure(
+    source: ResponseError | TranscriptFailed | InstructionsRefused | EngineFault,
+) -> heard.Failure:
+    return heard.Failure(code=source.code, message=source.message)

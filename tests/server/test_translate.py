@@ -1,11 +1,18 @@
 """Every command has its engine message and every engine message its meaning; nothing is lost."""
 
 from dataclasses import fields
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 
-from server.translate import response_aside, to_engine, to_protocol
+from server.translate import (
+    SAME_COMMANDS,
+    SAME_EVENTS,
+    SAME_PARTS,
+    response_aside,
+    to_engine,
+    to_protocol,
+)
 from streaming.engine.messages.commands import CopyItem, OpenConversation
 from streaming.engine.messages.content import (
     AudioPart,
@@ -109,6 +116,28 @@ def test_every_command_becomes_a_message_of_this_conversation():
         expected = "conv/resp" if type(message) in beside else "conv"
         assert message.conversation_id == expected
     assert len({type(message) for message in made}) == len(made)
+
+
+def test_what_both_sides_say_in_the_same_words_has_the_same_fields():
+    for table in (SAME_COMMANDS, SAME_PARTS, SAME_EVENTS):
+        for ours, theirs in table.items():
+            here, there = get_type_hints(ours), get_type_hints(theirs)
+            assert set(here) ^ set(there) <= {"conversation_id"}, ours
+            for name in set(here) & set(there):
+                # The engine's instructions may be None, which a session never says.
+                same = here[name] == there[name]
+                assert same or (ours, name) == (said.UpdateInstructions, "instructions")
+
+
+def test_nothing_of_what_is_the_same_is_lost():
+    for table, translated in (
+        (SAME_COMMANDS, lambda command: to_engine(command, "conv")),
+        (SAME_EVENTS, to_protocol),
+    ):
+        for ours, theirs in table.items():
+            made = translated(example(ours))
+            assert type(made) is theirs
+            assert made == example(theirs)
 
 
 def test_an_item_keeps_its_parts_and_its_place():
