@@ -137,8 +137,30 @@ async def run_step(
         ProcessError: A process of callers ended too soon.
     """
     coming = arrivals(options, callers, Random(f"{options.seed} {callers}"))
-    count = min(options.caller_processes(len(target.caller_cores)), callers)
-    orders = [
+    orders = _orders(target, options, coming, warms_up=warms_up)
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        cores = list(map(str, target.caller_cores))
+        crowds = [await stack.enter_async_context(started(crowd.__name__, *cores)) for _ in orders]
+        for one, order in zip(crowds, orders, strict=True):
+            await one.write(json.dumps(asdict(order)))
+        await all_read(crowds, READY_LIMIT_S)
+        began_s = loop.time() + LEAD_S
+        stays = orders[0].stays
+        counts_from_s = began_s + (coming[-1].arrives_s + SETTLE_S if stays else 0.0)
+        for one in crowds:
+            await one.write(json.dumps({"started_s": began_s, "counts_from_s": counts_from_s}))
+        costs = await _until_counted(target, crowds, counts_from_s, options.step_limit_s)
+        reports = [CrowdReport.read(line) for line in await _reports(crowds)]
+    return _step(reports, callers, costs, loop.time() - began_s)
+
+
+def _orders(
+    target: Target, options: LoadOptions, coming: Sequence[CallerOrder], *, warms_up: bool
+) -> list[CrowdOrder]:
+    """Deals those who come out to processes, and says to each what its callers do."""
+    count = min(options.caller_processes(len(target.caller_cores)), len(coming))
+    return [
         CrowdOrder(
             url=target.url,
             transport=target.transport,
@@ -156,20 +178,12 @@ async def run_step(
         )
         for part in range(count)
     ]
-    loop = asyncio.get_running_loop()
-    async with AsyncExitStack() as stack:
-        cores = list(map(str, target.caller_cores))
-        crowds = [await stack.enter_async_context(started(crowd.__name__, *cores)) for _ in orders]
-        for one, order in zip(crowds, orders, strict=True):
-            await one.write(json.dumps(asdict(order)))
-        await all_read(crowds, READY_LIMIT_S)
-        began_s = loop.time() + LEAD_S
-        stays = orders[0].stays
-        counts_from_s = began_s + (coming[-1].arrives_s + SETTLE_S if stays else 0.0)
-        for one in crowds:
-            await one.write(json.dumps({"started_s": began_s, "counts_from_s": counts_from_s}))
-        costs = await _until_counted(target, crowds, counts_from_s, options.step_limit_s)
-        reports = [CrowdReport.read(line) for line in await _reports(crowds)]
+
+
+def _step(
+    reports: Sequence[CrowdReport], callers: int, costs: Mapping[str, Cost], took_s: float
+) -> Step:
+    """Puts together what every process saw."""
     records = [record for report in reports for record in report.records]
     return Step(
         callers=callers,
@@ -177,7 +191,7 @@ async def run_step(
         records=records,
         lateness=_together([report.lateness for report in reports]),
         costs=costs,
-        took_s=loop.time() - began_s,
+        took_s=took_s,
     )
 
 
