@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -149,22 +150,31 @@ async def _serve(
             lifetime=lifetime,
             watch=watch,
         )
-        try:
+        with closing(conversation), _end_noted(watch):
             with gateway.telemetry.recorder.door("websocket"):
                 await conversation.open()
             watch.opened(conversation_id)
             timeout_s = gateway.settings.send_timeout_s
             await _pump(websocket, conversation, outbox, lifetime, timeout_s)
-        except* WebSocketDisconnect:
-            watch.ends("client_left")
-            logger.info("the client left")
-        except* ServerError as errors:
-            # Several may come at once; any of them says why this conversation is over.
-            first = errors.exceptions[0]
-            watch.ends(first.code if isinstance(first, ServerError) else ServerError.code)
-            raise first from None
-        finally:
-            conversation.close()
+
+
+@contextmanager
+def _end_noted(watch: ConversationWatch) -> Iterator[None]:
+    """Tells the watch what ended the block; a client that leaves is no error.
+
+    Raises:
+        ServerError: It was this.
+    """
+    try:
+        yield
+    except* WebSocketDisconnect:
+        watch.ends("client_left")
+        logger.info("the client left")
+    except* ServerError as errors:
+        # Several may come at once; any of them says why this conversation is over.
+        first = errors.exceptions[0]
+        watch.ends(first.code if isinstance(first, ServerError) else ServerError.code)
+        raise first from None
 
 
 async def _pump(

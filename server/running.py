@@ -85,11 +85,7 @@ async def running_server(
         listening = asyncio.create_task(server.serve(sockets=[listener]), name="listen")
         try:
             await gateway.engine.start()
-            # What is here now stays: no collection need look at it again while somebody talks.
-            gc.collect()
-            gc.freeze()
-            # Python looks at everything when a quarter has been added to what there was last time.
-            gc.collect()
+            _freeze()
             yield Running(
                 address=address_of(listener),
                 metrics_address=address_of(metrics_listener or listener),
@@ -99,14 +95,27 @@ async def running_server(
                 listening=listening,
             )
         finally:
-            await gateway.dismiss()
-            server.should_exit = True
-            await gateway.calls.close()
-            await gateway.held.close()
-            # Before the listener has ended: answers still being made break off with an error.
-            await gateway.engine.stop()
+            await _stop(gateway, server)
             await listening
             gc.unfreeze()
+
+
+async def _stop(gateway: Gateway, server: uvicorn.Server) -> None:
+    await gateway.dismiss()
+    server.should_exit = True
+    await gateway.calls.close()
+    await gateway.held.close()
+    # Before the listener has ended: answers still being made break off with an error.
+    await gateway.engine.stop()
+
+
+def _freeze() -> None:
+    """Keeps what is here now out of every collection: none need look at it while somebody talks."""
+    gc.collect()
+    gc.freeze()
+    # A full collection comes when the objects that are looked at have grown by a quarter since the
+    # last one: this one saw none of what is frozen.
+    gc.collect()
 
 
 def _listeners(settings: Settings) -> tuple[socket, socket | None]:
