@@ -18,7 +18,7 @@ from aiortc import MediaStreamTrack
 
 from streaming.media.opus import FRAME_TICKS, RTP_CLOCK_HZ, OpusEncoder
 from streaming.media.pacing import Pacer
-from streaming.media.playout import SILENCE, Frame, Playout
+from streaming.media.playout import Frame, Playout
 
 TIME_BASE = Fraction(1, RTP_CLOCK_HZ)
 Watch = Callable[[Frame, float, int], None]
@@ -43,7 +43,6 @@ class Speaker(MediaStreamTrack):
         super().__init__()
         self._watch = watch
         self.frames: asyncio.Queue[Frame] = asyncio.Queue()
-        self.last_sound_s: float | None = None
         self._playout = playout
         self._executor = executor
         self._clock = clock
@@ -62,8 +61,6 @@ class Speaker(MediaStreamTrack):
         if frame.started or frame.stopped:
             # Bounded: each reply is in it twice, and replies are bounded by their sound.
             self.frames.put_nowait(frame)
-        if frame.pcm != SILENCE:
-            self.last_sound_s = self._clock()
         loop = asyncio.get_running_loop()
         payload = await loop.run_in_executor(self._executor, self._encoder.encode, frame.pcm)
         self._watch(frame, max(0.0, self._clock() - due.at_s), due.skipped_frames)
