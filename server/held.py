@@ -79,6 +79,7 @@ class Held:
     async def attached(self) -> AsyncIterator[None]:
         """Makes this the conversation's connection; whichever was it before has to go first."""
         self._waiting += 1
+        # Before the lock, for whoever has it is let go by this; then it tells those who come later.
         self._displaced.set()
         try:
             await self._place.acquire()
