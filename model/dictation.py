@@ -8,7 +8,8 @@ last words do.
 
 How sure a token is, is told by the readings beside the chosen one, each as likely as ear and
 Thinker together find it: of those that begin as the sentence does, the share that goes on with the
-token. What no kept reading says is not counted, so that a token seems rather too sure.
+token, and for its ending that ends there. What no kept reading says is not counted, so that a token
+seems rather too sure.
 
 Knows vectors, readings and words. Does not know samples but in `Dictation.write`, the offline form;
 nor conversations.
@@ -167,15 +168,16 @@ class Dictation:
             for reading, sense in zip(heard.beam, senses, strict=True)
         ]
         best = max(range(len(scores)), key=scores.__getitem__)
-        reading = heard.beam[best]
-        return reading, _shares(heard.beam, scores, reading.tokens), endings[best]
+        *shares, ends = _shares(heard.beam, scores, best)
+        ending = endings[best]
+        return heard.beam[best], shares, HeardToken(ending.text, ends + ending.log_prob)
 
     def _senses(
         self, trunk: list[int], branches: Sequence[list[int]]
     ) -> tuple[list[float], list[HeardToken]]:
         """How likely the Thinker finds each branch and its better ending, and that ending.
 
-        An ending is as sure as the Thinker prefers it to the other.
+        An ending is here as sure as the Thinker prefers it to the other.
         """
         tree = TokenTree()
         root = tree.add(trunk)[-1]
@@ -240,14 +242,17 @@ def text_of(tokens: Sequence[HeardToken]) -> str:
     return "".join(token.text for token in tokens)
 
 
-def _shares(beam: Beam, scores: Sequence[float], tokens: Sequence[int]) -> list[float]:
-    """Log of the share, among the readings that begin so, of those that go on with each token."""
+def _shares(beam: Beam, scores: Sequence[float], best: int) -> list[float]:
+    """How much of what begins as the best reading does goes on so: at each token, and at its end.
+
+    As logarithms, which add up to what the best reading is of all.
+    """
     begun = list(zip((reading.tokens for reading in beam), scores, strict=True))
     before = reduce(log_add, scores)
     shares = []
-    for place, token in enumerate(tokens):
+    for place, token in enumerate(beam[best].tokens):
         begun = [(said, s) for said, s in begun if len(said) > place and said[place] == token]
         now = reduce(log_add, (score for _, score in begun))
         shares.append(min(0.0, now - before))
         before = now
-    return shares
+    return [*shares, min(0.0, scores[best] - before)]

@@ -114,7 +114,12 @@ def test_a_token_is_as_sure_as_its_share_of_what_was_read(thinker: Thinker) -> N
     assert math.exp(words[-1].log_prob) == pytest.approx(expected, abs=1e-3)
     for token in words[:-1]:
         assert math.exp(token.log_prob) == pytest.approx(1, abs=1e-3)
-    assert math.log(0.5) <= ending.log_prob <= 0
+    # All of them together are what the reading is of all that was read, and the choice of ending.
+    all_read = torch.tensor([reading.log_prob for reading in heard.beam])
+    chosen = float(all_read.max() - all_read.logsumexp(0))
+    assert chosen + math.log(0.5) <= sum(token.log_prob for token in sentence) <= chosen
+    assert math.exp(sum(t.log_prob for t in words)) == pytest.approx(expected, abs=1e-2)
+    assert ending.log_prob < 0
 
 
 @torch.no_grad()
