@@ -10,7 +10,7 @@ does), nor samples (the mouth does).
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from streaming.media.codecs import Samples, decode, encode
 from streaming.media.formats import PCM_24K
@@ -23,7 +23,7 @@ from streaming.protocol.engine_events import (
     ReplyUsage,
 )
 from streaming.protocol.history import History
-from streaming.protocol.items import AnyItem, CallItem, Content, Item, ItemStatus
+from streaming.protocol.items import AnyItem, CallItem, Content, ContentKind, Item, ItemStatus
 from streaming.protocol.outbox import Outbox
 from streaming.protocol.ports import MouthPort, RatesPort
 from streaming.protocol.response_object import CancelReason, response_object, status_details
@@ -137,10 +137,8 @@ class Response:
         call = self._told_call(event)
         if call is not None and event.arguments:
             call.arguments += event.arguments
-            kind = "response.function_call_arguments.delta"
-            self._outbox.event(
-                kind, **self._place(call), call_id=call.call_id, delta=event.arguments
-            )
+            told = {**self._place(call), "call_id": call.call_id, "delta": event.arguments}
+            self._outbox.event("response.function_call_arguments.delta", **told)
 
     def call_done(self, event: ReplyCallDone) -> None:
         """A function call is over."""
@@ -245,12 +243,10 @@ class Response:
         if self._history is not None:
             self._history.show(self.item)
         self._show(self.item)
-        kind: Literal["output_audio", "output_text"] = (
-            "output_audio" if self._is_spoken else "output_text"
-        )
+        kind: ContentKind = "output_audio" if self._is_spoken else "output_text"
         self.item.content.append(Content(kind=kind, text="", speed=self.spec.speed))
-        part = self._wire_part()
-        self._outbox.event("response.content_part.added", **self._in_part(), part=part)
+        told = {**self._in_part(), "part": self._wire_part()}
+        self._outbox.event("response.content_part.added", **told)
         return self.item.content[0]
 
     def _speak(self, part: Content, samples: Samples) -> None:

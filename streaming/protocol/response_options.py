@@ -8,34 +8,30 @@ from __future__ import annotations
 
 from streaming.protocol.client_events import ResponseAudioOutput, ResponseParams
 from streaming.protocol.errors import CapabilityError
-from streaming.protocol.limits import ModelProfile
 from streaming.protocol.response_spec import ResponseSpec
 from streaming.protocol.session_config import refuse_modality, voice_named
+from streaming.protocol.session_kind import Options
 from streaming.protocol.session_options import SessionConfig
 from streaming.protocol.tools import Tools, parsed_tools
 from streaming.protocol.wire_audio import PcmFormat, audio_format
 
 
 def response_spec(
-    params: ResponseParams | None,
-    config: SessionConfig,
-    profile: ModelProfile,
-    *,
-    has_formats: bool = True,
+    params: ResponseParams | None, options: Options, *, has_formats: bool = True
 ) -> ResponseSpec:
     """What a response will be.
 
     Args:
         params: The client's wishes; None when the turn detector starts it, or the client has none.
-        config: The session's options, for what the client leaves open.
-        profile: What the model can do.
+        options: The session's, for what the client leaves open.
         has_formats: Whether speech is given out in the format that is wished for.
 
     Raises:
         ProtocolError: A wish that is wrong or not served.
     """
-    params = params or ResponseParams()
+    params, config, profile = params or ResponseParams(), options.config, options.profile
     _refuse_unserved(params)
+    options.limits.check_text(len(params.instructions or ""), param="response.instructions")
     modality = params.output_modalities[0] if params.output_modalities else config.modality
     refuse_modality(modality, profile, param="response.output_modalities")
     audio = (params.audio and params.audio.output) or ResponseAudioOutput()

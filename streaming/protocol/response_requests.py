@@ -66,6 +66,5 @@ class ResponseRequests:
         )
 
     def _spec(self, wishes: client.ResponseParams | None) -> ResponseSpec:
-        config, profile = self._shared.options.config, self._shared.profile
         has_formats = self._shared.ports.mouth.has_formats
-        return response_spec(wishes, config, profile, has_formats=has_formats)
+        return response_spec(wishes, self._shared.options, has_formats=has_formats)

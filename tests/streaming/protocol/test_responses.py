@@ -6,7 +6,7 @@ import pytest
 
 from streaming.protocol.commands import CancelResponse, DeleteItem, StartResponse, TruncateItem
 from streaming.protocol.engine_events import EngineFault, Failure, ReplyAudio, ReplyText
-from streaming.protocol.limits import ModelProfile
+from streaming.protocol.limits import Limits, ModelProfile
 from streaming.protocol.response_phases import TRANSITIONS, Phase, Signal
 from tests.streaming.protocol.rig import LOUD, Rig, error_of, kinds, tone
 
@@ -253,6 +253,13 @@ def test_what_a_response_cannot_do_is_said_in_it():
     assert done["response"]["x_not_applied"] == ["reasoning"]
     (created,) = rig.send("response.create")
     assert created["response"]["x_not_applied"] == []
+
+
+def test_instructions_of_one_response_are_bounded_as_the_sessions_are():
+    rig = Rig(limits=Limits(max_text_chars=10))
+    error = error_of(rig.send("response.create", response={"instructions": "x" * 11}))
+    assert (error["code"], error["param"]) == ("string_above_max_length", "response.instructions")
+    assert "10 (max_text_chars)" in error["message"]
 
 
 def test_a_second_response_is_refused():
