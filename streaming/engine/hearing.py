@@ -82,7 +82,7 @@ class Listener:
                 f"a live video has {shown.frames_per_second} frames a second; whole numbers will do"
             )
         self._check_waiting(conversation, hearing)
-        if hearing.live is None and (hearing.heard or hearing.blocks):
+        if hearing.live is None and (hearing.blocks_encoded or hearing.blocks):
             raise ItemStateError("a video must begin within the first two seconds of its sound")
         self._retract(conversation, hearing)
         hearing.phase = Phase.SPEAKING
@@ -102,7 +102,7 @@ class Listener:
         """
         self._eyes.check(video)
         self._retract(conversation, hearing)
-        has_begun = hearing.heard or hearing.blocks or len(hearing.mel.pending)
+        has_begun = hearing.blocks_encoded or hearing.blocks or len(hearing.mel.pending)
         if has_begun or hearing.live or hearing.rest:
             hearing.rest.append(video)
             return
@@ -227,7 +227,7 @@ class Listener:
                     self._extend(conversation, hearing, self._sound(hearing, vectors))
             for _ in encoded:
                 hearing.blocks.popleft()
-            hearing.heard += len(encoded)
+            hearing.blocks_encoded += len(encoded)
             if hearing.blocks or hearing.sees or hearing.phase is not Phase.STOPPED:
                 return
         if hearing.phase is Phase.PAUSED:
@@ -251,7 +251,7 @@ class Listener:
     ) -> list[Piece]:
         """The end of the sound and of its video, as if nothing more came."""
         if hearing.sight is not None:
-            return hearing.sight.end(hearing.heard, encoded, glimpses)
+            return hearing.sight.end(hearing.blocks_encoded, encoded, glimpses)
         return self._sounds.guess(hearing, [vectors for vectors in encoded if len(vectors)])
 
     def _go_on(self, conversation: Conversation, hearing: Hearing) -> None:

@@ -45,7 +45,7 @@ class Hearing:
         item: where its pieces go.
         mel: samples that are no block yet.
         blocks: [bins, frames] blocks that were not encoded yet.
-        heard: how many blocks of this sound were.
+        blocks_encoded: how many blocks of this sound were.
         words: what they said, where words are kept instead of vectors.
         said: the sentences of the item's sounds before this one, there.
         phase: whether more is to come.
@@ -60,7 +60,7 @@ class Hearing:
     item: Item
     mel: LogMelState
     blocks: deque[Tensor] = field(default_factory=deque)
-    heard: int = 0
+    blocks_encoded: int = 0
     words: Heard = SILENCE
     said: tuple[Sentence, ...] = ()
     phase: Phase = Phase.SPEAKING
@@ -77,7 +77,7 @@ class Hearing:
         sight = self.sight
         if sight is None or not sight.waiting or self.guessed:
             return False
-        if not sight.with_sound or sight.belongs_before(self.heard):
+        if not sight.with_sound or sight.belongs_before(self.blocks_encoded):
             return True
         # A video that is longer than its sound.
         return self.phase is Phase.STOPPED and not self.blocks

@@ -97,7 +97,7 @@ class Parts:
         return [opened.pieces.opening()]
 
     def _take_sound(self, hearing: Hearing, pcm: bytes) -> None:
-        hearing.mel, hearing.heard = self._sounds.begin(self._log_mel), 0
+        hearing.mel, hearing.blocks_encoded = self._sounds.begin(self._log_mel), 0
         self.push(hearing, pcm)
         self.end_sound(hearing)
 

@@ -127,7 +127,6 @@ class Playout:
 
     started_s: float | None = None
     sent_s: float = 0.0
-    underruns: int = 0
 
     @property
     def dry_at_s(self) -> float:
@@ -139,6 +138,5 @@ class Playout:
         if self.started_s is None:
             self.started_s = now_s
         elif now_s > self.dry_at_s:
-            self.underruns += 1
             self.started_s = now_s - self.sent_s
         self.sent_s += duration_s
