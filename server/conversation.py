@@ -59,6 +59,7 @@ class Conversation:
         self.conversation_id = conversation_id
         self._lifetime = lifetime
         self._watch = watch
+        watch.outbox = outbox
         self._session = session
         self._engine = engine
         self._outbox = outbox

@@ -109,6 +109,10 @@ CALLS = {
             queries=quantiles("time_to_first_token_seconds", 50, 95),
         ),
         Panel(
+            title="One text of a reply to the next",
+            queries=quantiles("inter_token_latency_seconds", 50, 95),
+        ),
+        Panel(
             title="Asked for a reply to its first sound",
             queries=quantiles("audio_ttfp_seconds", 50, 95),
         ),
@@ -204,6 +208,14 @@ CALLS = {
             unit="short",
             stacked=True,
             queries={"{{reason}}": a_minute("refusals_total", "reason")},
+        ),
+        Panel(
+            title="Events that wait for their readers",
+            unit="short",
+            queries={
+                "{{transport}}": gauge("send_queue_events", "transport"),
+                "longest queue": f"max(omnilive_send_queue_longest_events{chosen()})",
+            },
         ),
         Panel(
             title="Came back to a conversation, a minute",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from server.clock import unix_s
-from server.telemetry.names import TTFA_STAGES
+from server.telemetry.names import TTFA_STAGES, Transport
 from server.telemetry.reply_watch import ReplyReport
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ class Journal:
             self.figure(stage, part_s)
         self.figure("to_first_text", report.first_text_s)
         self.figure("first_sound", report.first_packet_s)
+
+    def queues(self, transport: Transport) -> list[int]:
+        """Returns how many events wait to be sent, of each open session over a transport."""
+        watches = [each for each in list(self._sessions.values()) if each.transport == transport]
+        return [len(watch.outbox) for watch in watches if watch.outbox is not None]
 
     def sessions(self) -> list[dict[str, Any]]:
         """Returns the open sessions, the oldest first."""

@@ -88,6 +88,12 @@ class ReplyMetrics:
             names.FIRST_S,
             transport=names.TRANSPORTS,
         )
+        self.next_token = make.histogram(
+            "inter_token_latency_seconds",
+            "From one text of a reply to the next.",
+            names.TOKEN_S,
+            transport=names.TRANSPORTS,
+        )
         self.whole = make.histogram(
             "e2e_request_latency_seconds",
             "From asking the engine for a reply to its end.",

@@ -115,6 +115,7 @@ class Recorder:
         speech.speech_s.inc(report.sound_s)
         figures = [
             (replies.first_token.labels(transport), report.first_text_s),
+            *((replies.next_token.labels(transport), gap_s) for gap_s in report.text_gaps_s),
             (speech.first_packet.labels(transport), report.first_packet_s),
             (replies.queue_wait, report.queue_wait_s),
             (self._metrics.turns.cancel, report.cancel_s),

@@ -48,6 +48,7 @@ class ReplyReport:
         ttfa_s: From the end of speech to the first audible sample.
         stages: Of that, each part of `TTFA_STAGES` in order.
         first_text_s: From asking to the first text, at the gateway.
+        text_gaps_s: From each text to the next, at the gateway.
         first_packet_s: From asking to the first sound, at the gateway.
         whole_s: From asking to the engine's last word.
         queue_wait_s: In the engine, from taking it up to its first pass.
@@ -70,6 +71,7 @@ class ReplyReport:
     ttfa_s: float | None
     stages: dict[str, float]
     first_text_s: float | None
+    text_gaps_s: tuple[float, ...] = ()
     first_packet_s: float | None
     whole_s: float | None
     queue_wait_s: float | None
@@ -113,6 +115,8 @@ class ReplyWatch:
     turn: Turn | None = None
     cancelled_s: float | None = None
     first_text_s: float | None = None
+    text_s: float | None = None  # of the last one
+    text_gaps_s: list[float] = field(default_factory=list)  # no more than a reply has tokens
     first_wave_s: float | None = None
     first_sent_s: float | None = None
     audible_s: float | None = None
@@ -143,7 +147,10 @@ class ReplyWatch:
             case ToolCallDone(complete=complete):
                 self.calls = self.calls or complete
             case TextDelta():
+                if self.text_s is not None:
+                    self.text_gaps_s.append(now_s - self.text_s)
                 self.first_text_s = self.first_text_s or now_s
+                self.text_s = now_s
             case AudioDelta(pcm=pcm):
                 self.first_wave_s = self.first_wave_s or now_s
                 if self.lead_s is None and (first := audible_from(pcm)) is not None:
@@ -193,6 +200,7 @@ class ReplyWatch:
             ttfa_s=ttfa_s,
             stages={} if ttfa_s is None else self._stages(timings),
             first_text_s=_after(self.asked_s, self.first_text_s),
+            text_gaps_s=tuple(self.text_gaps_s),
             first_packet_s=_after(self.asked_s, self.first_wave_s),
             whole_s=_after(self.asked_s, ended_s),
             queue_wait_s=timings.queue_s,

@@ -18,6 +18,7 @@ from server.telemetry.journal import Journal
 from server.telemetry.loop_lag import measure_loop_lag
 from server.telemetry.metrics import Metrics
 from server.telemetry.names import Transport
+from server.telemetry.queues import QueueCollector
 from server.telemetry.recorder import Recorder
 from server.telemetry.tracing import new_tracing
 from server.telemetry.watch import ConversationWatch
@@ -50,6 +51,7 @@ class Telemetry:
         self.recorder = Recorder(self.metrics, self.journal, tracing, self._seen)
         collector = EngineCollector(lambda: engine.ready, lambda: engine.load, lambda: engine.died)
         self.metrics.registry.register(collector)
+        self.metrics.registry.register(QueueCollector(self.journal.queues))
         self.exposition = Labelled(self.metrics.registry, self.model_id)
 
     def watch(self, transport: Transport) -> ConversationWatch:

@@ -8,7 +8,7 @@ of it. Nothing here holds anything up.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from functools import partial
 from typing import Any
 
@@ -47,6 +47,7 @@ class ConversationWatch:
 
     Attributes:
         arrived_s: When that of the client arrived which is taken now.
+        outbox: What waits to be sent to the client, where anything does.
         turns: Spoken turns so far.
         last_ttfa_s: What the caller felt of the last one that was answered aloud.
     """
@@ -61,6 +62,7 @@ class ConversationWatch:
         self.transport = transport
         self.conversation_id = ""
         self.arrived_s = clock()
+        self.outbox: Sized | None = None
         self.turns = 0
         self.last_ttfa_s: float | None = None
         self._recorder = recorder

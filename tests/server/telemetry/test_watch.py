@@ -155,6 +155,17 @@ def test_a_reply_to_nothing_that_was_said_has_a_latency_but_no_felt_one():
     assert talk.value("ttfa_seconds_count", **felt) == 0
 
 
+def test_each_text_of_a_reply_is_timed_from_the_one_before():
+    talk = Talk()
+    talk.ask()
+    for at_s in (0.5, 0.52, 0.6):
+        talk.at(at_s).watch.heard(TextDelta(**REPLY, text="so"))
+    talk.done()
+    name = "inter_token_latency_seconds"
+    assert talk.value(f"{name}_count", transport="websocket") == 2
+    assert talk.value(f"{name}_sum", transport="websocket") == pytest.approx(0.1)
+
+
 def test_what_the_client_waits_before_it_asks_is_no_endpointing():
     talk = Talk()
     talk.at(0.5).watch.speech_stopped(100.0, 2_000)
