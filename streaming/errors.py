@@ -9,6 +9,7 @@
     │   ├── BadPartError            a part whose role, samples or text cannot be used
     │   └── RefusedError            a limit of the engine is reached; names the limit
     └── EngineGoneError       the engine process ended, or did not become ready in time
+        └── EngineLoadError         it said why it cannot load
 
 `code` is what crosses the border in `EngineFault.code`; the message is for people.
 """
@@ -62,3 +63,7 @@ class RefusedError(ConversationError):
 
 class EngineGoneError(StreamingError):
     """The engine process ended or did not become ready; names the exit status or the limit."""
+
+
+class EngineLoadError(EngineGoneError):
+    """The engine process could not load what it was started with; names what and why."""

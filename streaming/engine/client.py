@@ -28,7 +28,7 @@ from streaming.engine.messages.events import (
 from streaming.engine.messages.load import EngineLoad
 from streaming.engine.settings import ClientSettings, EngineSettings
 from streaming.engine.start_lines import StartLines
-from streaming.errors import EngineGoneError
+from streaming.errors import EngineGoneError, EngineLoadError
 
 logger = logging.getLogger("omnilive.engine.client")
 
@@ -64,6 +64,7 @@ class EngineClient:
         self._link: EngineLink | None = None
         self._queues: dict[str, asyncio.Queue[Event]] = {}
         self._deaths = 0
+        self._has_loaded = False
         self._lines = StartLines()
         self._changed = asyncio.Condition()
         self._keeping: asyncio.Task[None] | None = None
@@ -151,13 +152,18 @@ class EngineClient:
             await self._fail(f"the engine cannot be kept: {error}")
 
     async def _run_processes(self) -> None:
-        """Runs one process after the other until there were too many deaths."""
+        """Runs one process after the other until one cannot be loaded, or too many died."""
         while True:
             try:
                 await self._run_process()
             except EngineGoneError as error:
-                self._deaths += 1
                 self.died += 1
+                if isinstance(error, EngineLoadError) and not self._has_loaded:
+                    # What has never loaded will not load again.
+                    logger.error("%s", error)
+                    await self._fail(str(error))
+                    return
+                self._deaths += 1
                 logger.error("engine death %d: %s", self._deaths, error)
                 await self._set_ready(None)
                 self._lose_all(str(error))
@@ -198,18 +204,17 @@ class EngineClient:
     async def _route(self, message: Event) -> None:
         match message:
             case EngineLoading():
-                if (line := self._lines.line(message)) is not None:
-                    logger.info("engine: %s", line)
                 if self._progress is not None:
                     self._progress(message)
+                elif (line := self._lines.line(message)) is not None:
+                    logger.info("engine: %s", line)
             case EngineReady():
+                self._has_loaded = True
                 await self._set_ready(message)
             case EngineLoad():
                 self.load = message
             case EngineFault(conversation_id=None, code="load_failed", message=reason):
-                # What does not load now will not load again.
-                self._deaths = self._settings.max_deaths - 1
-                raise EngineGoneError(reason)
+                raise EngineLoadError(f"the engine cannot be loaded: {reason}")
             case EngineFault(conversation_id=None):
                 logger.error("engine fault: %s", message.code)
             case EngineFault(conversation_id=str(name)):

@@ -6,12 +6,14 @@ For what the client must survive and the real engine does not do on request.
 import os
 import signal
 import sys
+from pathlib import Path
 
 import zmq
 
 from streaming.engine.messages.commands import CloseConversation, OpenConversation, Ping, Shutdown
 from streaming.engine.messages.events import (
     ConversationOpened,
+    EngineFault,
     EngineLoading,
     EngineReady,
     Event,
@@ -30,6 +32,16 @@ READY = EngineReady(
 )
 
 
+def loads(arguments: list[str]) -> bool:
+    """Whether what does not load does so this time: with `--but`, all but the second time."""
+    if "--but" not in arguments:
+        return False
+    tries = Path(arguments[arguments.index("--but") + 1])
+    tries.touch()
+    tries.write_text(tries.read_text() + "I")
+    return tries.read_text() != "II"
+
+
 def main() -> None:
     arguments = sys.argv[1:]
     if "stillborn" in arguments:
@@ -43,6 +55,9 @@ def main() -> None:
     if "mute" in arguments:
         signal.pause()
     send(EngineLoading(stage="loading", fraction=0.5))
+    if "unloadable" in arguments and not loads(arguments):
+        send(EngineFault(conversation_id=None, code="load_failed", message="no such device"))
+        sys.exit(1)
     send(READY)
     while True:
         match decode(socket.recv_multipart()):

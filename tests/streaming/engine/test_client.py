@@ -186,11 +186,41 @@ async def test_what_cannot_be_written_is_its_senders_alone() -> None:
         assert client.died == 0
 
 
-async def test_a_checkpoint_that_cannot_be_loaded_is_not_tried_again(tmp_path) -> None:
+async def test_what_cannot_be_loaded_is_not_tried_again_and_is_no_row_of_deaths(caplog) -> None:
+    async with scripted("unloadable", max_deaths=5) as client:
+        with pytest.raises(EngineGoneError) as failure:
+            await client.start()
+        assert str(failure.value) == "the engine cannot be loaded: no such device" == client.failure
+        assert client.died == 1
+    assert "death" not in caplog.text
+    (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert line.getMessage() == "the engine cannot be loaded: no such device"
+
+
+async def test_a_checkpoint_that_is_not_there_is_named(tmp_path) -> None:
     client = EngineClient(EngineSettings(model=str(tmp_path / "nothing")))
-    with pytest.raises(EngineGoneError, match="nothing"):
+    with pytest.raises(EngineGoneError, match=r"cannot be loaded: .*nothing"):
         await client.start()
     await client.stop()
+
+
+async def test_what_was_loaded_once_is_tried_again(tmp_path) -> None:
+    # The first process serves and dies, the second has, say, no memory yet, the third serves.
+    async with scripted("unloadable", "--but", str(tmp_path / "tries"), max_deaths=3) as client:
+        await client.start()
+        await get(await open_conversation(client, "dies"))
+        assert await client.wait_ready() == READY
+        await opened(client, "a")
+        assert client.died == 2
+
+
+@pytest.mark.parametrize("listener", [None, lambda step: None])
+async def test_a_start_is_logged_where_nobody_listens_to_its_progress(caplog, listener) -> None:
+    caplog.set_level("INFO", "omnilive")
+    client = EngineClient(EngineSettings(), worker=SCRIPTED, progress=listener)
+    await client.start()
+    await client.stop()
+    assert ("engine: loading 50%" in caplog.messages) is (listener is None)
 
 
 async def test_a_process_that_is_never_ready_is_given_up() -> None:
