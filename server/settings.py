@@ -41,7 +41,7 @@ class Settings(CallSettings):
         None, ge=1, le=256, description="torch threads of the engine; none: one for each core"
     )
 
-    seed: int = Field(0, ge=0, description="seed of sampling and of the waveform's noise")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of sampling and of the waveform's noise")
 
     # where it listens
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")

@@ -173,13 +173,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     worker = Worker(namespace.endpoint)
     lifeline.hold()
     try:
-        worker.run(worker.load(settings))
-    except ModelError as error:
-        logger.error("%s", error)
-        worker.send(EngineFault(conversation_id=None, code="load_failed", message=str(error)))
-        sys.exit(1)
+        worker.run(_loaded(worker, settings))
     finally:
         worker.close()
+
+
+def _loaded(worker: Worker, settings: EngineSettings) -> Engine:
+    """Loads an engine; where that fails, tells the gateway why and ends the process."""
+    try:
+        return worker.load(settings)
+    except ModelError as error:
+        reason = str(error)
+    except Exception as error:  # whatever it is: without its reason it would be tried again
+        logger.error("loading failed", exc_info=error)
+        reason = f"{type(error).__name__}: {error}"
+    worker.send(EngineFault(conversation_id=None, code="load_failed", message=reason))
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_default(monkeypa
         ("max_event_bytes", "1"),
         ("drain_timeout_s", "-1"),
         ("model", ""),
+        ("seed", "-1"),
+        ("seed", str(2**63)),
         ("log_level", "loud"),
     ],
 )

@@ -53,6 +53,16 @@ Engine.step = step
 {RUN}
 """
 
+# The same, but nothing loads, for a reason that nobody foresaw.
+UNLOADABLE = f"""
+import runpy
+import model.omni
+def load_checkpoint(*_, **__):
+    raise OverflowError("no number of ours")
+model.omni.load_checkpoint = load_checkpoint
+{RUN}
+"""
+
 
 class Line:
     """A worker process and the socket to it."""
@@ -186,6 +196,15 @@ def test_an_event_that_cannot_be_sent_costs_its_conversation_alone(
     line.hear_load(1)
     line.send(*encode(OpenConversation(conversation_id="other")))
     assert line.hear().code == "duplicate"
+    line.close()
+
+
+def test_whatever_keeps_it_from_loading_is_told(tmp_path: Path) -> None:
+    line = Line(f"ipc://{tmp_path}/engine", program=(sys.executable, "-c", UNLOADABLE))
+    assert line.hear() == EngineLoading(stage="loading the checkpoint")
+    reason = "OverflowError: no number of ours"
+    assert line.hear() == EngineFault(conversation_id=None, code="load_failed", message=reason)
+    assert line.process.wait(ClientSettings().stop_timeout_s) == 1
     line.close()
 
 
