@@ -33,6 +33,9 @@ class CallSettings(BaseSettings):
     max_offer_bytes: int = Field(
         2**16, ge=2**10, le=2**20, description="size of the request that opens a call"
     )
+    max_candidates: int = Field(
+        64, ge=1, le=1024, description="addresses (ICE candidates) of a peer in its offer"
+    )
     call_connect_timeout_s: float = Field(
         30.0, gt=0, le=600, description="how long a call may take to connect before it is dropped"
     )

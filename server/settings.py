@@ -112,8 +112,32 @@ class Settings(CallSettings):
     max_input_items: int = Field(
         128, ge=1, le=10_000, description="items of the own input of one response"
     )
+    max_tools: int = Field(
+        128, ge=0, le=10_000, description="function tools of one session or response"
+    )
+    max_id_chars: int = Field(
+        512, ge=64, le=4096, description="length of an id that a client gives"
+    )
+    min_commit_ms: int = Field(
+        100, ge=20, le=10_000, description="sound that a turn or item has at least"
+    )
     max_responses_aside: int = Field(
-        4, ge=0, le=64, description="responses outside a conversation at the same time"
+        2, ge=0, le=64, description="responses outside one conversation at the same time"
+    )
+    max_asides: int = Field(
+        2,
+        ge=0,
+        le=64,
+        description="the same of all conversations together; each takes memory as one does",
+    )
+    max_transcripts: int = Field(
+        16, ge=1, le=10_000, description="transcripts that one conversation may wait for"
+    )
+    max_deferred: int = Field(
+        64,
+        ge=1,
+        le=10_000,
+        description="changes of one conversation that may wait for the end of a reply",
     )
     max_session_s: int = Field(
         3600, ge=1, le=86_400, description="length of one session; a longer one is ended"

@@ -14,7 +14,6 @@ from aiortc import sdp as aiortc_sdp
 from server.webrtc.errors import OfferError
 
 MAX_SECTIONS = 3
-MAX_CANDIDATES = 64
 DEFAULT_MESSAGE_BYTES = 65_536
 # What aiortc sends in one message at most.
 MAX_MESSAGE_BYTES = 262_144
@@ -39,13 +38,13 @@ class Offer:
     max_message_bytes: int
 
 
-def read_offer(text: str) -> Offer:
-    """Returns the offer in an SDP text.
+def read_offer(text: str, *, max_candidates: int) -> Offer:
+    """Returns the offer in an SDP text with `max_candidates` at most.
 
     Raises:
         OfferError: It is no SDP, or no call that this server can hold.
     """
-    text = _without_idle_candidates(text)
+    text = _without_idle_candidates(text, max_candidates)
     try:
         description = aiortc_sdp.SessionDescription.parse(text)
     except Exception as error:  # the parser's own ways of failing are many, and all mean this
@@ -115,7 +114,7 @@ def _message_limit(channel: aiortc_sdp.MediaDescription | None) -> int:
     return min(capabilities.maxMessageSize or MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES)
 
 
-def _without_idle_candidates(text: str) -> str:
+def _without_idle_candidates(text: str, most: int) -> str:
     """The offer without candidates that lead nowhere from here.
 
     A name (mDNS, by which browsers hide addresses) would have to be looked up, which takes a second
@@ -126,8 +125,8 @@ def _without_idle_candidates(text: str) -> str:
     useful = [line for line in lines if not line.startswith("a=candidate:") or _is_useful(line)]
     if len(useful) < len(lines):
         useful = [line for line in useful if line != "a=end-of-candidates"]
-    if sum(line.startswith("a=candidate:") for line in useful) > MAX_CANDIDATES:
-        raise OfferError(f"the offer has more than {MAX_CANDIDATES} candidates", "sdp")
+    if sum(line.startswith("a=candidate:") for line in useful) > most:
+        raise OfferError(f"the offer has more than {most} candidates (max_candidates)", "sdp")
     return "\r\n".join(useful) + "\r\n"
 
 

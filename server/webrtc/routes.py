@@ -66,7 +66,8 @@ async def open_call(request: Request) -> Response:
         sdp, options = await _read_call(request, gateway.settings)
         session = _merged(visitor.identity.session, options)
         ready = gateway.admit(request.query_params.get("model"), visitor)
-        call = Call(gateway, ready, visitor, session, read_offer(sdp))
+        offer = read_offer(sdp, max_candidates=gateway.settings.max_candidates)
+        call = Call(gateway, ready, visitor, session, offer)
         answer = await call.answer()
     gateway.calls.start(call)
     headers = {"Location": f"{CALLS}/{call.call_id}"}

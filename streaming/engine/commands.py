@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from streaming.engine.beginnings import Beginnings
-from streaming.engine.conversation import MAX_DEFERRED, Conversation
+from streaming.engine.conversation import Conversation
 from streaming.engine.door import Door
 from streaming.engine.ground import Ground
 from streaming.engine.hearing import Listener
@@ -39,6 +39,7 @@ from streaming.engine.refusals import refusal
 from streaming.engine.replies import Replies
 from streaming.engine.room import Truncation
 from streaming.engine.scheduler import Scheduler
+from streaming.engine.settings import EngineSettings
 from streaming.engine.spoken import OfSpoken, Spoken
 from streaming.errors import (
     BadPartError,
@@ -50,7 +51,6 @@ from streaming.errors import (
 
 # How soon a whole block should be in the cache while the user speaks.
 BLOCK_TARGET_S = 2.0
-MAX_TRANSCRIPTS = 16
 # What brings more of an open item.
 INCOMING = (UserAudio, UserFrame, UserVideo)
 
@@ -67,6 +67,7 @@ class Commands:
         self,
         conversations: dict[str, Conversation],
         ground: Ground,
+        settings: EngineSettings,
         *,
         listener: Listener,
         beginnings: Beginnings,
@@ -74,6 +75,8 @@ class Commands:
         scheduler: Scheduler,
     ) -> None:
         self._conversations = conversations
+        self._max_deferred = settings.max_deferred
+        self._max_transcripts = settings.max_transcripts
         self._memory = ground.memory
         self._template = ground.template
         self._emit = ground.emit
@@ -84,7 +87,7 @@ class Commands:
         self._spoken = Spoken(ground, listener)
         self._beginnings = beginnings
         self._replies = replies
-        self._door = Door(conversations, ground, scheduler)
+        self._door = Door(conversations, ground, scheduler, max_asides=settings.max_asides)
 
     def apply(self, command: Command) -> None:
         """Does what a command says; what cannot be done is told to its conversation."""
@@ -132,8 +135,9 @@ class Commands:
     def _apply_to(self, conversation: Conversation, command: OfConversation) -> None:
         try:
             if self._must_wait(conversation, command):
-                if len(conversation.deferred) >= MAX_DEFERRED:
-                    raise RefusedError(f"{MAX_DEFERRED} edits wait for the reply to end")
+                most = self._max_deferred
+                if len(conversation.deferred) >= most:
+                    raise RefusedError(f"{most} edits wait for the reply to end (max_deferred)")
                 conversation.deferred.append(command)
             else:
                 self._change(conversation, command)
@@ -255,8 +259,9 @@ class Commands:
     def _transcribe(self, conversation: Conversation, command: Transcribe) -> None:
         if not self._transcribes:
             raise RefusedError("this checkpoint has no prompt for transcripts")
-        if len(conversation.transcribe) >= MAX_TRANSCRIPTS:
-            raise RefusedError(f"{MAX_TRANSCRIPTS} transcripts are waiting")
+        most = self._max_transcripts
+        if len(conversation.transcribe) >= most:
+            raise RefusedError(f"{most} transcripts are waiting (max_transcripts)")
         conversation.timeline.item(command.item_id)
         conversation.transcribe.append(command)
 

@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 
     from streaming.engine.incoming import Hearing
 
-# Edits that a running reply holds back; more than these are refused.
-MAX_DEFERRED = 64
-# Conversations beside others, each for one response; they have slots of their own.
-MAX_ASIDES = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Given:

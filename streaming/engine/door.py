@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from streaming.engine.conversation import MAX_ASIDES, Conversation
+from streaming.engine.conversation import Conversation
 from streaming.engine.ground import Ground
 from streaming.engine.messages.commands import OpenConversation
 from streaming.engine.messages.events import ConversationOpened, ConversationRefused
@@ -27,12 +27,19 @@ class Door:
         conversations: those that are open, by id; new ones come in.
         ground: slots, words, the way out and the clock.
         scheduler: says how many there may be.
+        max_asides: how many there may be beside others.
     """
 
     def __init__(
-        self, conversations: dict[str, Conversation], ground: Ground, scheduler: Scheduler
+        self,
+        conversations: dict[str, Conversation],
+        ground: Ground,
+        scheduler: Scheduler,
+        *,
+        max_asides: int,
     ) -> None:
         self._conversations = conversations
+        self._max_asides = max_asides
         self._memory = ground.memory
         self._template = ground.template
         self._emit = ground.emit
@@ -71,10 +78,10 @@ class Door:
         asides = sum(c.is_aside for c in self._conversations.values())
         if command.parent_id is None:
             self._scheduler.admit(len(self._conversations) - asides)
-        elif asides >= MAX_ASIDES:
+        elif asides >= self._max_asides:
             raise RefusedError(
-                f"{MAX_ASIDES} responses outside their conversation are in progress in this engine "
-                "(max_asides); try later"
+                f"{self._max_asides} responses outside their conversation are in progress in this "
+                "engine (max_asides); try later"
             )
 
     def _parent(self, command: OpenConversation) -> Conversation | None:

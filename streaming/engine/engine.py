@@ -24,7 +24,7 @@ from streaming.engine.border import Border
 from streaming.engine.called import Called
 from streaming.engine.clock import Clock, monotonic_s
 from streaming.engine.commands import Commands
-from streaming.engine.conversation import MAX_ASIDES, Conversation
+from streaming.engine.conversation import Conversation
 from streaming.engine.decoding import Decoding
 from streaming.engine.footprint import check_fits, free_bytes
 from streaming.engine.ground import Ground
@@ -69,7 +69,7 @@ class Engine:
         self._settings = settings
         self._clock = clock
         self._conversations: dict[str, Conversation] = {}
-        self._meter = Meter(settings.max_conversations + MAX_ASIDES)
+        self._meter = Meter(settings.max_conversations + settings.max_asides)
         self._ran: Stage | None = None
         # A Talker that asks for text says one code more for each of its tokens: room for as many.
         max_codes = 2 * int(settings.max_speech_s * model.config.token2wav.codes_per_second)
@@ -124,6 +124,7 @@ class Engine:
         return Commands(
             self._conversations,
             ground,
+            self._settings,
             listener=self._listener,
             beginnings=self._beginnings,
             replies=self._replies,
@@ -260,7 +261,7 @@ def _memory(model: OmniModel, settings: EngineSettings, max_codes: int) -> Memor
             "and no conversation can be longer"
         )
     figures = {
-        "slots": settings.max_conversations + MAX_ASIDES,
+        "slots": settings.max_conversations + settings.max_asides,
         "capacity_tokens": context,
         "speech_codes": max_codes + 2,  # two positions open a reply's speech
     }

@@ -21,6 +21,9 @@ class EngineSettings:
     """Settings of one engine process; None leaves the choice to the checkpoint or the machine.
 
     `max_speech_s` bounds the sound of one reply: a Talker that does not stop is cut short there.
+    `max_asides` are conversations beside others, each for one response, with slots of their own;
+    `max_transcripts` those that one conversation waits for, and `max_deferred` its edits that wait
+    for the end of a reply.
     """
 
     model: str | None = None
@@ -28,6 +31,9 @@ class EngineSettings:
     dtype: DType = "auto"
     threads: int | None = None
     max_conversations: int = 4
+    max_asides: int = 2
+    max_transcripts: int = 16
+    max_deferred: int = 64
     context_tokens: int | None = None
     max_speech_s: float = 120.0
     first_packet_target_s: float = 0.3
@@ -55,6 +61,9 @@ class EngineSettings:
         parser.add_argument("--dtype", default=default.dtype, choices=get_args(DType))
         parser.add_argument("--threads", type=int, help="torch threads; none: one for each core")
         parser.add_argument("--max-conversations", type=int, default=default.max_conversations)
+        parser.add_argument("--max-asides", type=int, default=default.max_asides)
+        parser.add_argument("--max-transcripts", type=int, default=default.max_transcripts)
+        parser.add_argument("--max-deferred", type=int, default=default.max_deferred)
         parser.add_argument("--context-tokens", type=int, help="positions of one conversation")
         parser.add_argument("--max-speech-s", type=float, default=default.max_speech_s)
         parser.add_argument(

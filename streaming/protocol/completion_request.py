@@ -117,6 +117,7 @@ def parsed_request(body: object, profile: ModelProfile, limits: Limits) -> Asked
     tools = [flat_tool(tool, f"tools[{i}]") for i, tool in enumerate(request.tools or [])]
     choice = "auto" if request.tool_choice is None else request.tool_choice
     voice = request.audio.voice if request.audio else None
+    limits.check_tools(len(tools), param="tools")
     instructions, messages = _instructions(request.messages)
     asked = Asked(
         model=request.model,

@@ -21,6 +21,7 @@ class Limits:
         max_text_chars: Text of one item or function tool, or of the instructions.
         max_request_chars: Text of one chat completion altogether.
         max_id_chars: Length of an id that a client chooses.
+        max_tools: Functions of a session or response.
         max_responses_aside: Responses outside the conversation at the same time.
         max_input_items: Items of one response's own input.
         max_image_pixels: Of the images of one item together.
@@ -38,7 +39,8 @@ class Limits:
     max_text_chars: int = 32_768
     max_request_chars: int = 262_144
     max_id_chars: int = 512
-    max_responses_aside: int = 4
+    max_tools: int = 128
+    max_responses_aside: int = 2
     max_input_items: int = 128
     max_image_pixels: int = 12_000_000
     frames_per_second: float = 2.0
@@ -54,6 +56,15 @@ class Limits:
         """Raises ProtocolError if `chars` are more than all text of a request may have."""
         if chars > self.max_request_chars:
             raise _too_long(chars, self.max_request_chars, "max_request_chars", param)
+
+    def check_tools(self, tools: int, *, param: str) -> None:
+        """Raises ProtocolError if `tools` are more than the list at `param` may have."""
+        if tools > self.max_tools:
+            raise ProtocolError(
+                "array_above_max_length",
+                f"Invalid '{param}': {tools} tools, expected at most {self.max_tools} (max_tools).",
+                param,
+            )
 
 
 def _too_long(chars: int, most: int, name: str, param: str) -> ProtocolError:

@@ -32,6 +32,7 @@ def response_spec(
     params, config, profile = params or ResponseParams(), options.config, options.profile
     _refuse_unserved(params)
     options.limits.check_text(len(params.instructions or ""), param="response.instructions")
+    options.limits.check_tools(len(params.tools or ()), param="response.tools")
     modality = params.output_modalities[0] if params.output_modalities else config.modality
     refuse_modality(modality, profile, param="response.output_modalities")
     audio = (params.audio and params.audio.output) or ResponseAudioOutput()

@@ -97,6 +97,7 @@ def updated(
         choice = kept_choice(config.tool_choice, wanted.tools)
         wanted = wanted.model_copy(update={"tool_choice": choice})
     limits.check_text(len(wanted.instructions), param="session.instructions")
+    limits.check_tools(len(wanted.tools), param="session.tools")
     _refuse_unserved(wanted, profile)
     return _resolved(wanted, profile)
 

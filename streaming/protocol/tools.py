@@ -17,7 +17,6 @@ from streaming.protocol.validation import Wire, shown, validated
 
 Object: TypeAlias = dict[str, Any]
 
-MAX_TOOLS = 128
 _PLAIN_CHOICES = ("auto", "none", "required")
 
 
@@ -53,10 +52,6 @@ def parsed_tools(tools: list[Object], tool_choice: str | Object, *, under: str) 
         ProtocolError: A tool that is wrong or not served, or a choice that is not among them.
     """
     place = f"{under}." if under else ""
-    if len(tools) > MAX_TOOLS:
-        param = f"{place}tools"
-        message = f"Invalid '{param}': {len(tools)} tools, expected at most {MAX_TOOLS}."
-        raise ProtocolError("array_above_max_length", message, param)
     functions = [_function(tool, f"{place}tools[{i}]") for i, tool in enumerate(tools)]
     names = [function.name for function in functions]
     for index, name in enumerate(names):

@@ -130,6 +130,15 @@ async def test_spans_go_to_the_endpoint_of_the_settings():
     assert [span.name for span in resource.scope_spans[0].spans] == ["conversation"]
 
 
+async def test_of_none_of_the_conversations_nothing_is_sent():
+    async with collector() as (address, requests):
+        settings = load_settings(otlp_endpoint=f"{address}/v1/traces", trace_sample_ratio=0)
+        tracing = new_tracing(settings)
+        Talk(tracing=tracing, clock=Clock(time.monotonic())).watch.closed()
+        await asyncio.to_thread(tracing.stop)
+        assert requests.empty()
+
+
 def test_without_the_extra_the_setting_says_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.resources", None)
     monkeypatch.delitem(sys.modules, "server.telemetry.spans", raising=False)

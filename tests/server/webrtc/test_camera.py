@@ -43,6 +43,17 @@ async def test_a_filmed_turn_has_its_pictures_before_the_sound_of_their_time():
         assert seen[-1] > seen[0]
 
 
+async def test_a_cameras_pictures_are_scaled_down_to_what_the_settings_say():
+    async with calling(inputs=SEES, camera_pixels=40 * 30 + 10) as rig:
+        peer = rig.peer(camera=CameraTrack())
+        await peer.call()
+        await peer.until("conversation.created")
+        peer.voice.say(question())
+        await peer.until("input_audio_buffer.committed")
+        frames = rig.engine.of(UserFrame)
+        assert {(m.frame.rows, m.frame.columns) for m in frames} == {(30, 40)}
+
+
 async def test_what_the_camera_saw_in_silence_comes_with_a_typed_message_thinned():
     async with calling(inputs=SEES, camera_fps=8, quiet_video_tokens=256) as rig:
         peer = rig.peer(camera=CameraTrack())

@@ -53,7 +53,7 @@ def damaged(offer):
         "a port of letters": (offer.replace("m=audio ", "m=audio x"), "no SDP"),
         "many candidates": (
             offer + "a=candidate:1 1 udp 1 192.0.2.9 9 typ host\r\n" * 65,
-            "64 candidates",
+            "64 candidates (max_candidates)",
         ),
     }
 
@@ -82,7 +82,7 @@ async def test_any_damage_to_an_offer_is_an_answer_or_a_clear_error(offer, data)
             st.one_of(st.text(max_size=40), st.just(lines[at][: len(lines[at]) // 2]))
         )
     with suppress(OfferError):
-        read_offer("\r\n".join(lines))
+        read_offer("\r\n".join(lines), max_candidates=64)
 
 
 def test_candidates_that_lead_nowhere_are_left_out():
@@ -95,12 +95,20 @@ def test_candidates_that_lead_nowhere_are_left_out():
         "a=candidate:4 1 udp 1 internal.example.com 9 typ host",
         "a=end-of-candidates",
     ]
-    kept = module._without_idle_candidates("\r\n".join(lines))
+    kept = module._without_idle_candidates("\r\n".join(lines), 64)
     assert kept == lines[0] + "\r\n"
 
 
+async def test_the_number_of_candidates_is_a_setting(offer):
+    many = offer + "a=candidate:1 1 udp 1 192.0.2.9 9 typ host\r\n" * 20
+    async with calling(max_candidates=8) as rig:
+        status, error = await refused(rig, content=many, headers=SDP)
+        assert (status, error["code"]) == (400, "invalid_offer")
+        assert "8 candidates (max_candidates)" in error["message"]
+
+
 async def test_what_an_offer_says_of_itself(offer):
-    read = read_offer(offer)
+    read = read_offer(offer, max_candidates=64)
     assert (read.has_channel, read.has_camera) == (True, False)
     assert 0 < read.max_message_bytes <= MAX_MESSAGE_BYTES
 
@@ -184,6 +192,13 @@ async def test_ice_servers_as_a_browser_takes_them():
         assert turn["urls"] == [options["turn_url"]]
         assert turn["username"].endswith(":omnilive")
         assert len(turn["credential"]) == 28
+
+
+async def test_a_lasting_user_of_the_relay_is_given_on_as_it_is():
+    user = {"turn_username": "ada", "turn_credential": "secret"}
+    async with calling(turn_url="turn:192.0.2.1:3478", **user) as rig:
+        (turn,) = (await rig.http.get("/v1/realtime/ice-servers")).json()["ice_servers"]
+        assert (turn["username"], turn["credential"]) == ("ada", "secret")
 
 
 async def test_a_client_secret_carries_a_session_and_expires():

@@ -1,7 +1,6 @@
 """A conversation beside another: it reads what the other holds, and the other never notices."""
 
 from model.omni import OmniModel
-from streaming.engine.conversation import MAX_ASIDES
 from streaming.engine.engine import Engine
 from streaming.engine.messages.commands import CopyItem, OpenConversation
 from streaming.engine.messages.events import ConversationRefused, EngineFault
@@ -42,12 +41,13 @@ def test_it_reads_its_own_items_under_its_own_instructions(model: OmniModel) -> 
 
 def test_there_are_few_of_them_and_they_take_nobodys_slot(model: OmniModel) -> None:
     driver = opened(model)
-    for number in range(MAX_ASIDES):
+    for number in range(SETTINGS.max_asides):
         name = f"c/{number}"
         driver.settle(OpenConversation(conversation_id=name, parent_id="c"))
     (refused,) = driver.of(ConversationRefused)
-    assert (refused.conversation_id, refused.code) == (f"c/{MAX_ASIDES - 1}", "capacity")
-    assert f"{MAX_ASIDES} responses" in refused.message
+    assert (refused.conversation_id, refused.code) == (f"c/{SETTINGS.max_asides - 1}", "capacity")
+    assert f"{SETTINGS.max_asides} responses" in refused.message
+    assert "(max_asides)" in refused.message
     driver.settle(*(Talk(f"d{i}").open() for i in range(SETTINGS.max_conversations - 1)))
     assert len(driver.of(ConversationRefused)) == 1
 

@@ -141,6 +141,16 @@ def test_a_second_reply_at_once_fails_alone(model: OmniModel) -> None:
     assert driver.done("r1").status == "incomplete"
 
 
+def test_what_a_reply_holds_back_is_bounded(model: OmniModel) -> None:
+    driver = opened(model, max_deferred=2)
+    driver.settle(*(TALK.typed(name, QUESTION) for name in "abc"))
+    driver.say(TALK.respond("r", tokens=20))
+    driver.until(lambda: driver.said("r")[0])
+    driver.settle(*(TALK.delete(name) for name in "abc"))
+    assert faults(driver) == [("c", "capacity", "c")]
+    assert "2 edits wait for the reply to end (max_deferred)" in driver.of(EngineFault)[0].message
+
+
 def test_no_reply_while_the_user_is_still_speaking(model: OmniModel) -> None:
     driver = opened(model)
     driver.settle(TALK.start("q"), TALK.audio("q", speech(0.5)), TALK.respond("r"))

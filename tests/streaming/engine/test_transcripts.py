@@ -1,5 +1,7 @@
 """What the Thinker heard, asked on the side."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -132,10 +134,13 @@ def test_a_conversation_that_closes_takes_its_transcript_along(model: OmniModel)
     assert [t.conversation_id for t in driver.of(InputTranscript)] == ["other"]
 
 
-@pytest.mark.parametrize("count", [17])
-def test_too_many_at_once_are_refused(model: OmniModel, count: int) -> None:
-    driver = opened(model)
-    driver.settle(*TALK.spoken("q", speech(0.2)))
-    driver.settle(*[TALK.transcribe("q")] * count)
-    assert [f.code for f in driver.of(TranscriptFailed)] == ["capacity"]
-    assert len(driver.of(InputTranscript)) == 16
+def test_too_many_at_once_are_refused(model: OmniModel) -> None:
+    driver = Driver(Engine(model, replace(SETTINGS, max_transcripts=3)))
+    driver.settle(TALK.open(), *TALK.spoken("q", speech(0.2)))
+    driver.settle(*[TALK.transcribe("q")] * 4)
+    (failed,) = driver.of(TranscriptFailed)
+    assert (failed.code, failed.message) == (
+        "capacity",
+        "3 transcripts are waiting (max_transcripts)",
+    )
+    assert len(driver.of(InputTranscript)) == 3

@@ -239,6 +239,7 @@ def test_a_checkpoint_that_is_none_ends_it_with_a_word(tmp_path) -> None:
 
 def test_settings_come_back_from_their_flags() -> None:
     settings = EngineSettings(model="a b", threads=3, context_tokens=99, dtype="bfloat16", seed=5)
+    settings = replace(settings, max_asides=0, max_transcripts=7, max_deferred=9)
     settings = replace(settings, log_level="debug", log_format="json", log_content=True)
     assert EngineSettings.from_flags(settings.flags()) == settings
     assert EngineSettings.from_flags([]) == EngineSettings()

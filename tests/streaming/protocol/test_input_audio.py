@@ -89,6 +89,12 @@ def test_a_commit_needs_100_ms(ms):
     assert kinds(rig.send("input_audio_buffer.commit"))[0] == "input_audio_buffer.committed"
 
 
+def test_another_least_may_be_set():
+    rig = Rig(manual=True, limits=Limits(min_commit_ms=300))
+    rig.hear(LOUD, 299)
+    assert "300ms" in error_of(rig.send("input_audio_buffer.commit"))["message"]
+
+
 def test_exactly_100_ms_are_enough():
     # The resampler has given out less than that by then.
     rig = Rig(manual=True)

@@ -13,6 +13,7 @@ from streaming.protocol.commands import (
     UpdateInstructions,
 )
 from streaming.protocol.engine_events import ReplyCall, ReplyCallDone, ReplyText
+from streaming.protocol.limits import Limits
 from tests.streaming.protocol.rig import Rig, error_of, kinds
 
 WEATHER = {
@@ -95,6 +96,19 @@ def test_whether_there_may_be_several_calls_goes_to_the_engine(session, response
     rig.send("response.create", response=wishes)
     (start,) = rig.take_commands()
     assert start.parallel_tool_calls is several
+
+
+def test_there_may_be_so_many():
+    rig, two = Rig(limits=Limits(max_tools=1)), [TIME, WEATHER]
+    for under, events in (
+        ("session", rig.send("session.update", session={"type": "realtime", "tools": two})),
+        ("response", rig.send("response.create", response={"tools": two})),
+    ):
+        error = error_of(events)
+        assert (error["code"], error["param"]) == ("array_above_max_length", f"{under}.tools")
+        assert "1 (max_tools)" in error["message"]
+    rig.update({"type": "realtime", "tools": [TIME]})
+    rig.respond(tools=[WEATHER])
 
 
 @pytest.mark.parametrize(
