@@ -84,7 +84,9 @@ class Gateway:
         self.doors.check_seat(visitor)
         ready = self.ready()
         if model is not None and model != ready.model_id:
-            raise UnknownModelError(f"no model {model!r} here; this server has {ready.model_id!r}")
+            raise UnknownModelError(
+                f"no model {model[:100]!r} here; this server has {ready.model_id!r}"
+            )
         limit = self.settings.max_conversations
         if len(self.conversations) >= limit:
             raise FullError(f"{limit} conversations are open (max_conversations); try later")

@@ -47,6 +47,11 @@ class OfferError(CallError):
     code = "invalid_offer"
 
 
+def reason_of(error: Exception) -> str:
+    """Returns what an exception of somebody else's code says; many say nothing but their name."""
+    return str(error) or type(error).__name__
+
+
 class OfferTooLargeError(CallError):
     """The request is larger than it may be."""
 

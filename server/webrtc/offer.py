@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from aiortc import sdp as aiortc_sdp
 
-from server.webrtc.errors import OfferError
+from server.webrtc.errors import OfferError, reason_of
 
 MAX_SECTIONS = 3
 DEFAULT_MESSAGE_BYTES = 65_536
@@ -48,7 +48,7 @@ def read_offer(text: str, *, max_candidates: int) -> Offer:
     try:
         description = aiortc_sdp.SessionDescription.parse(text)
     except Exception as error:  # the parser's own ways of failing are many, and all mean this
-        raise OfferError(f"the offer is no SDP: {error or type(error).__name__}", "sdp") from None
+        raise OfferError(f"the offer is no SDP: {reason_of(error)}", "sdp") from None
     media = description.media
     kinds = Counter(section.kind for section in media)
     if kinds["audio"] != 1 or kinds["video"] > 1 or kinds["application"] > 1:

@@ -20,7 +20,7 @@ from aiortc import (
 
 from server.telemetry.line import LineStats
 from server.webrtc.channel import EventChannel
-from server.webrtc.errors import OfferError
+from server.webrtc.errors import OfferError, reason_of
 from server.webrtc.ice import IceServers
 from server.webrtc.microphone import Microphone
 from server.webrtc.offer import Offer
@@ -79,7 +79,7 @@ class Peer:
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except Exception as error:  # what the peer's text does to aiortc is the peer's mistake
             logger.info("an offer could not be answered", exc_info=error)
-            raise OfferError(f"the offer cannot be answered: {error}", "sdp") from None
+            raise OfferError(f"the offer cannot be answered: {reason_of(error)}", "sdp") from None
         return self._ice.announced(self._connection.localDescription.sdp)
 
     async def stats(self) -> LineStats:

@@ -5,9 +5,9 @@ Knows requests and replies. What a call does is `call.py`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from python_multipart.exceptions import MultipartParseError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -33,6 +33,7 @@ from streaming.protocol.errors import ProtocolError
 from streaming.protocol.outbox import random_id
 from streaming.protocol.session_kind import REALTIME, Options
 from streaming.protocol.transcription_session import TRANSCRIPTION, TYPE
+from streaming.protocol.validation import Wire, validated
 from streaming.protocol.wire_json import read_object
 
 SDP = "application/sdp"
@@ -40,19 +41,15 @@ MULTIPART = "multipart/form-data"
 CALLS = "/v1/realtime/calls"
 
 
-class ExpiresAfter(BaseModel):
+class ExpiresAfter(Wire):
     """How long a client secret lives."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    anchor: str = Field(default="created_at", pattern="^created_at$")
+    anchor: Literal["created_at"] = "created_at"
     seconds: int = Field(default=600, ge=10, le=7200)
 
 
-class SecretRequest(BaseModel):
+class SecretRequest(Wire):
     """Asks for a client secret."""
-
-    model_config = ConfigDict(extra="forbid")
 
     expires_after: ExpiresAfter = ExpiresAfter()
     session: dict[str, Any] = Field(default={"type": "realtime"})
@@ -176,11 +173,9 @@ def _object(body: bytes, param: str | None) -> dict[str, Any]:
 
 def _secret_request(body: bytes) -> SecretRequest:
     try:
-        return SecretRequest.model_validate(_object(body, None) if body else {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        param = ".".join(map(str, first["loc"]))
-        raise OfferError(f"Invalid '{param}': {first['msg']}.", param, "invalid_value") from None
+        return validated(SecretRequest, _object(body, None) if body else {}, under="")
+    except ProtocolError as error:
+        raise OfferError(error.message, error.param, error.code) from None
 
 
 def _echo(gateway: Gateway, session: dict[str, Any]) -> dict[str, Any]:

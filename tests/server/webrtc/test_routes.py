@@ -70,6 +70,21 @@ async def test_a_damaged_offer_is_refused_with_what_is_wrong(offer, case):
         assert word in error["message"]
 
 
+async def test_a_refusal_has_a_reason_though_what_failed_gave_none(offer, monkeypatch):
+    def fail(text):
+        raise AssertionError
+
+    async with calling() as rig:
+        # A clock of zero makes aiortc fail without a word once it is to answer.
+        idle = offer.replace("opus/48000", "opus/0")
+        status, error = await refused(rig, content=idle, headers=SDP)
+        assert (status, error["code"], error["param"]) == (400, "invalid_offer", "sdp")
+        assert error["message"].partition(": ")[2]
+        monkeypatch.setattr("aiortc.sdp.SessionDescription.parse", fail)
+        status, error = await refused(rig, content=offer, headers=SDP)
+        assert error["message"] == "the offer is no SDP: AssertionError"
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -143,6 +158,12 @@ async def test_a_session_that_cannot_be_is_refused_before_the_call(offer):
         assert error["param"] == "session.audio.output.speed"
         status, error = await refused(rig, content=offer, headers=SDP, params={"model": "gpt-9"})
         assert (status, error["code"]) == (404, "model_not_found")
+        status, error = await refused(
+            rig, content=offer, headers=SDP, params={"model": "gpt-" * 1_500}
+        )
+        assert (status, error["code"]) == (404, "model_not_found")
+        assert "gpt-gpt-" in error["message"]
+        assert len(error["message"]) < 200
 
 
 async def test_an_engine_that_is_not_there_is_503(offer):
@@ -222,21 +243,34 @@ async def test_a_client_secret_carries_a_session_and_expires():
         assert (await rig.http.post(location + "/hangup", headers=key)).status_code == 200
 
 
+SECONDS = "expires_after.seconds"
+
+
 @pytest.mark.parametrize(
-    ("asked", "param"),
+    ("asked", "code", "param"),
     [
-        ({"expires_after": {"anchor": "created_at", "seconds": 5}}, "expires_after.seconds"),
-        ({"expires_after": {"anchor": "birth", "seconds": 60}}, "expires_after.anchor"),
-        ({"session": {"type": "realtime", "output_modalities": ["smell"]}}, None),
-        ({"lifetime": 5}, "lifetime"),
+        ({"expires_after": {"seconds": 5}}, "integer_below_min_value", SECONDS),
+        ({"expires_after": {"seconds": 7201}}, "integer_above_max_value", SECONDS),
+        ({"expires_after": {"seconds": "600"}}, "invalid_type", SECONDS),
+        ({"expires_after": {"seconds": 60.0}}, "invalid_type", SECONDS),
+        ({"expires_after": {"seconds": True}}, "invalid_type", SECONDS),
+        ({"expires_after": {"anchor": "birth"}}, "invalid_value", "expires_after.anchor"),
+        ({"expires_after": 60}, "invalid_type", "expires_after"),
+        ({"session": None}, "invalid_type", "session"),
+        (
+            {"session": {"type": "realtime", "output_modalities": ["smell"]}},
+            "invalid_value",
+            "session.output_modalities[0]",
+        ),
+        ({"lifetime": 5}, "unknown_parameter", "lifetime"),
     ],
 )
-async def test_a_secret_that_cannot_be_is_refused(asked, param):
+async def test_a_secret_that_cannot_be_is_refused(asked, code, param):
     async with calling() as rig:
         reply = await rig.http.post("/v1/realtime/client_secrets", json=asked)
         assert reply.status_code == 400
-        if param is not None:
-            assert reply.json()["error"]["param"] == param
+        error = reply.json()["error"]
+        assert (error["code"], error["param"]) == (code, param)
 
 
 async def test_browsers_of_allowed_origins_get_what_the_kits_need():
