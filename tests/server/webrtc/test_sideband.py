@@ -18,7 +18,7 @@ class Line:
     """A WebSocket into the application in this process."""
 
     def __init__(self, app, query, key):
-        headers = [(b"host", b"server")]
+        headers = [(b"host", b"localhost")]
         if key is not None:
             headers.append((b"authorization", f"Bearer {key}".encode()))
         self._scope = {
