@@ -21,6 +21,7 @@ from streaming.engine.messages.events import (
     Usage,
 )
 from streaming.media.codecs import audible_from
+from streaming.protocol.commands import AudioPart, Part, TextPart
 
 BYTES_PER_SAMPLE = 2
 Said = TextDelta | AudioDelta | ToolCallDone | ResponseDone
@@ -231,6 +232,11 @@ class ReplyWatch:
         moments = (*decided, *made, *here[1:])
         parts = (max(0.0, after_s - s) for s, after_s in pairwise(moments))
         return dict(zip(TTFA_STAGES, parts, strict=True))
+
+
+def is_question(part: Part) -> bool:
+    """Whether a user's item with this asks something by itself; a picture or a result does not."""
+    return isinstance(part, TextPart | AudioPart)
 
 
 def _numbers(*values: float | None) -> tuple[float, ...]:

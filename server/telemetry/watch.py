@@ -18,8 +18,9 @@ from server.telemetry.barge_in import SHORT_MS, BargeIn
 from server.telemetry.content_log import ContentLog
 from server.telemetry.names import TURN_DETECTIONS, Transport, TurnDetection
 from server.telemetry.player import Player
+from server.telemetry.playing import Playing
 from server.telemetry.recorder import Recorder
-from server.telemetry.reply_watch import ReplyWatch, Turn
+from server.telemetry.reply_watch import ReplyWatch, Turn, is_question
 from streaming.engine.messages.events import (
     AudioDelta,
     Event,
@@ -30,16 +31,7 @@ from streaming.engine.messages.events import (
 )
 from streaming.media.codecs import AUDIBLE, is_silent
 from streaming.media.playout import Frame
-from streaming.protocol.commands import (
-    Aside,
-    AudioPart,
-    CancelResponse,
-    Command,
-    CreateItem,
-    Part,
-    StartResponse,
-    TextPart,
-)
+from streaming.protocol.commands import Aside, CancelResponse, Command, CreateItem, StartResponse
 
 
 class ConversationWatch:
@@ -77,9 +69,7 @@ class ConversationWatch:
         self._turn: Turn | None = None  # that waits for an answer
         self._barge_in: BargeIn | None = None
         self._player: Player | None = None  # of the reply that was sent last
-        self._playing: str | None = None  # of a loudspeaker of ours
-        self._last_sound_s: float | None = None
-        self._silencing: BargeIn | None = None  # until the loudspeaker's next silence
+        self._playing = Playing()  # a loudspeaker of ours
         self._bytes_per_s: dict[str, int] = {}
         self._at_end: list[Callable[[], None]] = []
 
@@ -165,7 +155,7 @@ class ConversationWatch:
             case StartResponse(response_id=name):
                 self._replies[name] = ReplyWatch(name, self._clock(), self._turn)
                 self._turn = None
-            case CreateItem(role="user", parts=parts) if any(map(_is_question, parts)):
+            case CreateItem(role="user", parts=parts) if any(map(is_question, parts)):
                 self._turn = None  # what is asked for next answers this
             case Aside(response_id=name, command=StartResponse()):
                 self._replies[name] = ReplyWatch(name, self._clock())
@@ -222,21 +212,18 @@ class ConversationWatch:
         """A loudspeaker of ours has played a frame."""
         now_s = self._clock()
         audible = not is_silent(frame.pcm, level=AUDIBLE)
-        if audible:
-            self._last_sound_s = now_s
-        elif self._silencing is not None and self._last_sound_s is not None:
-            late_s = max(0.0, self._last_sound_s - self._silencing.onset_s)
+        late_s = self._playing.played(audible=audible, now_s=now_s)
+        if late_s is not None:
             self._recorder.silenced(self.transport, late_s)
-            self._silencing = None
         for name in frame.started:
-            self._playing = name
+            self._playing.response_id = name
             if name in self._replies:
                 self._replies[name].played(audible=audible, missing_s=0.0, now_s=now_s)
-        reply = None if self._playing is None else self._replies.get(self._playing)
+        reply = self._replies.get(self._playing.response_id or "")
         if reply is not None:
             reply.played(audible=audible, missing_s=frame.missing_ms / 1000, now_s=now_s)
-        if self._playing in frame.stopped:
-            self._playing = None
+        if self._playing.response_id in frame.stopped:
+            self._playing.response_id = None
 
     def finished(self, response_id: str) -> None:
         """The client has been told of the end of a reply."""
@@ -252,7 +239,7 @@ class ConversationWatch:
     def _sounds(self) -> bool:
         """Whether the client hears a reply, as far as can be known."""
         if self.transport == "webrtc":
-            return self._playing is not None
+            return self._playing.response_id is not None
         return self._player is not None and self._player.plays(self._clock())
 
     def _follow(self, detection: dict[str, Any] | None) -> None:
@@ -275,7 +262,7 @@ class ConversationWatch:
         if self.transport != "webrtc":
             return partial(self._silenced, barge_in)
         if barge_in.was_heard:
-            self._silencing = barge_in  # what waited is thrown out by now
+            self._playing.silence(barge_in.onset_s)  # what waited is thrown out by now
         return None
 
     def _silenced(self, barge_in: BargeIn) -> None:
@@ -292,8 +279,8 @@ class ConversationWatch:
         if reply is not None:
             reply.is_played_out = True
             self._settle(reply)
-        if self._playing == response_id:
-            self._playing = None
+        if self._playing.response_id == response_id:
+            self._playing.response_id = None
 
     def _settle(self, reply: ReplyWatch) -> None:
         """Reports a reply whose end is told, and whose sound, if we play it, is over."""
@@ -308,8 +295,3 @@ class ConversationWatch:
         if report.ttfa_s is not None:
             self.last_ttfa_s = report.ttfa_s
         self._recorder.reply_ended(report)
-
-
-def _is_question(part: Part) -> bool:
-    """Whether a user's item with this asks something by itself; a picture or a result does not."""
-    return isinstance(part, TextPart | AudioPart)
