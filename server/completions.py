@@ -25,12 +25,12 @@ from server.errors import (
     ContextFullError,
     EngineLostError,
     FullError,
-    NotReadyError,
     ServerError,
 )
 from server.gateway import Gateway
 from server.leaving import while_there
 from server.media_files import MediaFiles
+from server.opening import first_answer
 from server.sessions import limits_of, profile_of
 from server.settings import Settings
 from server.sound_files import encoded_sound
@@ -164,23 +164,19 @@ async def _open(gateway: Gateway, name: str, asked: Asked, messages: asyncio.Que
     """Asks the engine for a conversation.
 
     Raises:
-        ServerError: It refuses, or is gone.
+        ServerError: It refuses, is gone, or does not answer.
     """
-    await gateway.engine.send(
-        OpenConversation(
-            conversation_id=name,
-            instructions=asked.instructions,
-            tools=asked.tools.texts,
-            voice=asked.voice,
-        )
+    command = OpenConversation(
+        conversation_id=name,
+        instructions=asked.instructions,
+        tools=asked.tools.texts,
+        voice=asked.voice,
     )
-    match await messages.get():
+    match await first_answer(gateway.engine, command, messages):
         case ConversationRefused(code="context", message=text):
             raise ContextFullError(text)
         case ConversationRefused(message=text):
             raise FullError(text)
-        case EngineFault(message=text):
-            raise NotReadyError(text)
 
 
 def _refusal_of(fault: EngineFault) -> ServerError:

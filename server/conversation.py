@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from server.asides import Asides
-from server.errors import EngineLostError, FullError, NotReadyError
+from server.errors import EngineLostError, FullError
 from server.feed import Feed
 from server.lifetime import Lifetime
+from server.opening import first_answer
 from server.outbox import Outbox
 from server.telemetry.watch import ConversationWatch
 from server.translate import to_engine, to_protocol
@@ -74,23 +75,19 @@ class Conversation:
 
         Raises:
             FullError: The engine refuses; says why.
-            NotReadyError: The engine ended meanwhile.
+            NotReadyError: The engine ended meanwhile, or does not answer.
         """
-        await self._engine.send(
-            OpenConversation(
-                conversation_id=self.conversation_id,
-                instructions=self._session.instructions,
-                tools=self._session.tools,
-                voice=self._session.voice,
-            )
+        command = OpenConversation(
+            conversation_id=self.conversation_id,
+            instructions=self._session.instructions,
+            tools=self._session.tools,
+            voice=self._session.voice,
         )
-        match await self._messages.get():
+        match await first_answer(self._engine, command, self._messages):
             case ConversationOpened():
                 await self._pass_on()
             case ConversationRefused(message=message):
                 raise FullError(message)
-            case EngineFault(message=message):
-                raise NotReadyError(message)
             case message:
                 raise AssertionError(f"{type(message).__name__} before the conversation was opened")
 

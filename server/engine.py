@@ -42,6 +42,8 @@ def new_engine(
     client = ClientSettings(
         start_timeout_s=settings.engine_start_timeout_s,
         max_deaths=settings.engine_max_deaths,
+        silence_limit_s=settings.engine_silence_limit_s,
+        ping_timeout_s=settings.engine_hang_timeout_s,
         environment=engine_environment(),
     )
     return EngineClient(engine, client, worker=worker, progress=progress)

@@ -56,12 +56,15 @@ class Gateway:
         """Returns what the engine can do.
 
         Raises:
-            NotReadyError: It is starting, or was lost and is coming back, or will not come back.
+            NotReadyError: It is starting, was lost and is coming back, will not come back, or says
+                nothing.
         """
         if self.engine.failure is not None:
             raise NotReadyError(f"the engine is gone: {self.engine.failure}")
         if self.engine.ready is None:
             raise NotReadyError("the engine is not ready yet; /readyz says when it is")
+        if (silent_s := self.engine.silent_s) > self.engine.silence_limit_s:
+            raise NotReadyError(f"the engine has said nothing for {silent_s:.0f} s")
         return self.engine.ready
 
     def check_open(self) -> None:

@@ -249,6 +249,19 @@ class Settings(CallSettings):
     engine_max_deaths: int = Field(
         5, ge=1, description="deaths of the engine in a row at which it is not started again"
     )
+    engine_silence_limit_s: float = Field(
+        10.0,
+        ge=5,  # it is asked every 2 s
+        le=600,
+        description="how long the engine may say nothing, not even when asked, before nobody new "
+        "is let in",
+    )
+    engine_hang_timeout_s: float = Field(
+        30.0,
+        ge=5,
+        le=3600,
+        description="the same before it counts as hung, is killed and started again",
+    )
     end_without_engine: bool = Field(
         False,
         description="end with status 1 then, for whoever restarts what ends but asks for no health",

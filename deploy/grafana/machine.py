@@ -31,6 +31,12 @@ MACHINE = {
             queries={"up": gauge("engine_up"), "deaths": gauge("engine_deaths_total")},
         ),
         Panel(
+            title="Since the engine said anything",
+            bounds=(5, 10),
+            queries={"longest": f"max(omnilive_engine_silence_seconds{chosen()})"},
+            help="It is asked every 2 s.",
+        ),
+        Panel(
             title="Replies under way",
             unit="short",
             stacked=True,

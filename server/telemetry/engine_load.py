@@ -1,12 +1,12 @@
 """What the engine says of itself, as metrics: read when somebody looks, not when it is said.
 
-Knows `EngineLoad` and prometheus_client. The engine counts since its own start, so that a counter
-begins anew with each engine, as Prometheus expects of counters.
+Knows the engine's client, `EngineLoad` and prometheus_client. The engine counts since its own
+start, so that a counter begins anew with each engine, as Prometheus expects of counters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
 
 from prometheus_client.core import (
@@ -19,47 +19,41 @@ from prometheus_client.registry import Collector
 
 from server.telemetry.metrics import PREFIX
 from server.telemetry.names import BATCH
+from streaming.engine.client import EngineClient
 from streaming.engine.messages.events import EngineReady
 from streaming.engine.messages.load import EngineLoad, StageLoad
 
 
 class EngineCollector(Collector):
-    """Gives out the last load of an engine; nothing but that it is down while there is none.
+    """Gives out the last load of an engine; nothing but that it is down while there is none."""
 
-    Args:
-        ready: what the engine can do, None while it is not there.
-        load: what it said last, None before it said anything.
-        deaths: engine processes that have ended unasked.
-    """
-
-    def __init__(
-        self,
-        ready: Callable[[], EngineReady | None],
-        load: Callable[[], EngineLoad | None],
-        deaths: Callable[[], int],
-    ) -> None:
-        self._ready = ready
-        self._load = load
-        self._deaths = deaths
+    def __init__(self, engine: EngineClient) -> None:
+        self._engine = engine
 
     def describe(self) -> list[Metric]:
         """Returns what it will give, by name, for the registry."""
-        return list(
-            _families(
-                EngineLoad(gpu_allocated_bytes=0, gpu_used_bytes=0, gpu_total_bytes=0), None, 0
-            )
-        )
+        load = EngineLoad(gpu_allocated_bytes=0, gpu_used_bytes=0, gpu_total_bytes=0)
+        return [*_life(True, 0, 0.0), *_families(load, None)]
 
     def collect(self) -> Iterator[Metric]:
         """Gives every family of this moment."""
-        yield from _families(self._load(), self._ready(), self._deaths())
+        engine = self._engine
+        ready, silent_s = engine.ready, engine.silent_s
+        is_up = ready is not None and silent_s <= engine.silence_limit_s
+        yield from _life(is_up, engine.died, None if ready is None else silent_s)
+        if engine.load is not None:
+            yield from _families(engine.load, ready)
 
 
-def _families(load: EngineLoad | None, ready: EngineReady | None, deaths: int) -> Iterator[Metric]:
-    yield _gauge("engine_up", "Whether the engine takes conversations.", float(ready is not None))
+def _life(is_up: bool, deaths: int, silent_s: float | None) -> Iterator[Metric]:
+    yield _gauge("engine_up", "Whether the engine takes conversations.", float(is_up))
     yield _counter("engine_deaths", "Engine processes that ended unasked.", deaths)
-    if load is None:
-        return
+    if silent_s is not None:
+        text = "How long the engine has said nothing, though it is asked."
+        yield _gauge("engine_silence_seconds", text, silent_s)
+
+
+def _families(load: EngineLoad, ready: EngineReady | None) -> Iterator[Metric]:
     yield from _queues(load)
     yield from _stages(load.stages)
     yield from _caches(load, ready)

@@ -49,8 +49,7 @@ class Telemetry:
         self.journal = Journal()
         tracing = new_tracing(settings)
         self.recorder = Recorder(self.metrics, self.journal, tracing, self._seen)
-        collector = EngineCollector(lambda: engine.ready, lambda: engine.load, lambda: engine.died)
-        self.metrics.registry.register(collector)
+        self.metrics.registry.register(EngineCollector(engine))
         self.metrics.registry.register(QueueCollector(self.journal.queues))
         self.exposition = Labelled(self.metrics.registry, self.model_id)
 

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from streaming.engine.clock import Clock, monotonic_s
 from streaming.engine.link import EngineLink
 from streaming.engine.messages.address import OfConversation
 from streaming.engine.messages.commands import CloseConversation, Command, Ping
@@ -51,6 +52,7 @@ class EngineClient:
         *,
         worker: Sequence[str] = WORKER,
         progress: Progress | None = None,
+        clock: Clock = monotonic_s,
     ) -> None:
         self.ready: EngineReady | None = None
         self.last: EngineReady | None = None
@@ -61,6 +63,8 @@ class EngineClient:
         self._settings = settings or ClientSettings()
         self._worker = worker
         self._progress = progress
+        self._clock = clock
+        self._heard_s = clock()
         self._link: EngineLink | None = None
         self._queues: dict[str, asyncio.Queue[Event]] = {}
         self._deaths = 0
@@ -110,6 +114,16 @@ class EngineClient:
     def process_id(self) -> int | None:
         """The engine process of this moment, if there is one."""
         return None if self._link is None else self._link.process_id
+
+    @property
+    def silent_s(self) -> float:
+        """How long the engine that is there has said nothing, though it is asked now and then."""
+        return 0.0 if self.ready is None else self._clock() - self._heard_s
+
+    @property
+    def silence_limit_s(self) -> float:
+        """How long that may be before it is not to be counted on."""
+        return self._settings.silence_limit_s
 
     def subscribe(
         self, conversation_id: str, queue: asyncio.Queue[Event] | None = None
@@ -196,6 +210,7 @@ class EngineClient:
                 message = await asyncio.wait_for(link.receive(), limit_s)
             except TimeoutError:
                 raise EngineGoneError(f"the engine was not {waited_for} in {limit_s:g} s") from None
+            self._heard_s = self._clock()
             await self._route(message)
             if isinstance(message, EngineReady):
                 link.ping_every(self._settings.ping_interval_s, Ping)

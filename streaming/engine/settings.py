@@ -97,14 +97,16 @@ class ClientSettings:
     """How the gateway keeps an engine process.
 
     `start_timeout_s` bounds loading and warming up; `max_deaths` in a row, without a conversation
-    opened in between, are one too many; an engine that answers no ping for `ping_timeout_s` is
-    taken for hung and killed. `environment` is the process's; None leaves it ours.
+    opened in between, are one too many; an engine that says nothing for `silence_limit_s`, though
+    it is pinged, is not to be counted on, and one that says nothing for `ping_timeout_s` is taken
+    for hung and killed. `environment` is the process's; None leaves it ours.
     """
 
     start_timeout_s: float = 600.0
     stop_timeout_s: float = 5.0
     max_deaths: int = 5
-    ping_interval_s: float = 10.0
-    ping_timeout_s: float = 60.0
+    ping_interval_s: float = 2.0
+    silence_limit_s: float = 10.0
+    ping_timeout_s: float = 30.0
     queue_messages: int = 4096
     environment: Mapping[str, str] | None = None

@@ -5,12 +5,17 @@ import pytest
 
 from server.app import create_app
 from server.engine import new_engine
+from server.errors import NotReadyError
 from server.gateway import Gateway
+from server.opening import first_answer
 from server.settings import load_settings
 from streaming.engine.client import EngineClient
+from streaming.engine.messages.commands import OpenConversation
 from streaming.engine.settings import ClientSettings, EngineSettings
 from streaming.errors import EngineGoneError
 from tests.server.webrtc.rig import ScriptedEngine
+
+OFFER = {"content": "v=0\r\n", "headers": {"content-type": "application/sdp"}}
 
 
 async def get(server, path, method="GET"):
@@ -74,6 +79,33 @@ async def test_an_engine_that_is_not_there_yet_is_said_so():
             answer = await http.get(path)
             assert answer.status_code == 503
             assert answer.json()["error"]["code"] == "engine_not_ready"
+
+
+@pytest.mark.parametrize("ask", ["/readyz", "/v1/realtime/calls"])
+async def test_an_engine_that_says_nothing_takes_nobody_new(ask):
+    engine = ScriptedEngine()
+    app = create_app(Gateway(settings=load_settings(), engine=engine))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        assert (await http.get("/readyz")).status_code == 200
+        engine.silent_s = engine.silence_limit_s + 1
+        assert (await http.get("/healthz")).status_code == 200  # it is ended and started again
+        answer = await http.get(ask) if ask == "/readyz" else await http.post(ask, **OFFER)
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "engine_not_ready"
+        assert "said nothing for 11 s" in answer.json()["error"]["message"]
+        assert 'omnilive_engine_up{model="scripted"} 0.0' in (await http.get("/metrics")).text
+        engine.silent_s = 0.0
+        assert (await http.get("/readyz")).status_code == 200
+
+
+async def test_an_opening_does_not_wait_for_ever():
+    engine = ScriptedEngine()
+    engine.silence_limit_s = 0.01
+    messages = engine.subscribe("c")
+    command = OpenConversation(conversation_id="another, whose answer comes elsewhere")
+    with pytest.raises(NotReadyError, match=r"no answer in 0\.01 s .*engine_silence_limit_s"):
+        await first_answer(engine, command, messages)
 
 
 async def test_an_engine_that_will_not_come_back_ends_health():

@@ -65,6 +65,8 @@ class ScriptedEngine:
         self.failure = None
         self.load = None
         self.died = 0
+        self.silent_s = 0.0
+        self.silence_limit_s = 10.0
         self.ready = self.last = EngineReady(
             model_id="scripted",
             inputs=inputs,

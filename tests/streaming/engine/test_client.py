@@ -238,6 +238,23 @@ async def test_an_engine_that_answers_no_ping_is_replaced() -> None:
         assert await client.wait_ready() == READY
 
 
+async def test_how_long_an_engine_has_said_nothing_is_known() -> None:
+    now_s = 100.0
+    settings = ClientSettings(ping_interval_s=1000.0)
+    client = EngineClient(EngineSettings(), settings, worker=SCRIPTED, clock=lambda: now_s)
+    assert client.silent_s == 0.0
+    try:
+        await client.start()
+        now_s += 12.0
+        assert client.silent_s == 12.0
+        await opened(client, "a")
+        assert client.silent_s == 0.0
+        now_s += 3.0
+    finally:
+        await client.stop()
+    assert client.silent_s == 0.0  # there is none that could say anything
+
+
 async def test_a_reader_that_is_too_slow_is_lost_alone() -> None:
     async with scripted(queue_messages=8) as client:
         await client.start()
