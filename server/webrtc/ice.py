@@ -30,12 +30,19 @@ class IceServers:
         """Takes the settings.
 
         Raises:
-            SettingsError: An address or URL that cannot be used; names the setting.
+            SettingsError: An address or URL that cannot be used, or a lasting user of the relay
+                where users are made; names the setting.
         """
         self._settings = settings
         self._clock = clock
         for name in ("stun_url", "turn_url"):
             _check_url(name, getattr(settings, name))
+        for name in ("turn_username", "turn_credential"):
+            if settings.turn_secret is not None and getattr(settings, name) is not None:
+                raise SettingsError(
+                    f"--{name.replace('_', '-')} / OMNILIVE_{name.upper()}: not used beside "
+                    "--turn-secret / OMNILIVE_TURN_SECRET, from which users are made"
+                )
         if settings.public_address is not None:
             _check_address(settings.public_address)
 

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from server.errors import SettingsError
+from server.settings import load_settings
 from server.webrtc.errors import OfferError
+from server.webrtc.ice import IceServers
 from server.webrtc.offer import MAX_MESSAGE_BYTES, read_offer
 from tests.server.webrtc.rig import Peer, calling
 
@@ -220,6 +223,13 @@ async def test_a_lasting_user_of_the_relay_is_given_on_as_it_is():
     async with calling(turn_url="turn:192.0.2.1:3478", **user) as rig:
         (turn,) = (await rig.http.get("/v1/realtime/ice-servers")).json()["ice_servers"]
         assert (turn["username"], turn["credential"]) == ("ada", "secret")
+
+
+@pytest.mark.parametrize("name", ["turn_username", "turn_credential"])
+def test_a_lasting_user_beside_a_secret_is_refused(name):
+    both = load_settings(turn_url="turn:192.0.2.1:3478", turn_secret="s", **{name: "x"})
+    with pytest.raises(SettingsError, match=rf"OMNILIVE_{name.upper()}.*OMNILIVE_TURN_SECRET"):
+        IceServers(both)
 
 
 async def test_a_client_secret_carries_a_session_and_expires():
