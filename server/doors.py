@@ -5,16 +5,17 @@ Knows the headers that carry keys, origins and hosts. Does not know what a clien
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
-from server.auth import ANYBODY, ApiKeys, ClientSecrets, Identity, identify
+from server.auth import ANYBODY, ApiKeys, ClientSecrets, Identity, digest_of, identify
 from server.errors import ForbiddenHostError, ForbiddenOriginError
 from server.limits import RateLimit, Seats
 from server.settings import Settings
@@ -29,10 +30,17 @@ LOCALHOST = "localhost"
 
 @dataclass(frozen=True, kw_only=True)
 class Visitor:
-    """A client at the door: who it is, and where it comes from."""
+    """A client at the door.
+
+    Attributes:
+        identity: Who it is.
+        address: Where it comes from.
+        key: Digest of what it showed to be let in; None if it showed nothing.
+    """
 
     identity: Identity = ANYBODY
     address: str = "unknown"
+    key: bytes | None = field(default=None, repr=False)
 
 
 NOBODY = Visitor()
@@ -55,8 +63,13 @@ class Doors:
         )
         self._key_seats = Seats(settings.max_conversations_per_key, "max_conversations_per_key")
 
-    def let_in(self, connection: HTTPConnection) -> Visitor:
+    def let_in(self, connection: HTTPConnection, before: Visitor | None = None) -> Visitor:
         """Returns who asks.
+
+        Args:
+            connection: What it asks by.
+            before: Who opened what it comes back to. The same client secret is good for that even
+                if it has expired since, as it would be had the line not been cut.
 
         Raises:
             UnauthorizedError: No key, or none that is known.
@@ -65,9 +78,15 @@ class Doors:
         """
         self.check_host(connection)
         self._check_origin(connection)
-        identity = identify(self._keys, self.secrets, key_of(connection))
+        key = key_of(connection)
+        digest = None if key is None else digest_of(key)
+        if before is not None and _same(digest, before.key):
+            identity = before.identity
+        else:
+            identity = identify(self._keys, self.secrets, key)
         client = connection.client
-        return Visitor(identity=identity, address=client.host if client else "unknown")
+        address = client.host if client else "unknown"
+        return Visitor(identity=identity, address=address, key=digest)
 
     def check_host(self, connection: HTTPConnection) -> None:
         """Looks whether a client calls the server by a name that it has.
@@ -151,6 +170,10 @@ def key_of(connection: HTTPConnection) -> str | None:
 def split(value: str | None) -> tuple[str, ...]:
     """Returns the parts of a setting that is a list with commas."""
     return tuple(part.strip() for part in (value or "").split(",") if part.strip())
+
+
+def _same(digest: bytes | None, known: bytes | None) -> bool:
+    return digest is not None and known is not None and hmac.compare_digest(digest, known)
 
 
 def _site_of(origin: str) -> str | None:

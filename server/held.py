@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from server.auth import digest_of
 from server.conversation import Conversation
+from server.doors import Visitor
 from server.errors import ServerError, SessionGoneError, TakenOverError
 from server.feed import Feed
 from server.lifetime import Lifetime
@@ -36,6 +37,7 @@ class Held:
     """One conversation, from its first socket until it ends.
 
     Attributes:
+        visitor: Who opened it.
         received: How many frames have come from the client.
         end: What ended it; None while it lives.
     """
@@ -48,13 +50,13 @@ class Held:
         lifetime: Lifetime,
         watch: ConversationWatch,
         window_s: float,
-        owner: str | None,
+        visitor: Visitor,
         seat: ExitStack,
     ) -> None:
         """Takes an open conversation, and what is given back when it ends: itself and its seat."""
         self.conversation = conversation
         self.feed = feed
-        self.owner = owner
+        self.visitor = visitor
         self.received = 0
         self.end: ServerError | None = None
         self._lifetime = lifetime
@@ -181,14 +183,12 @@ class HeldConversations:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def find(self, token: str, owner: str | None) -> Held | None:
-        """Returns the conversation of a token; None if there is none of this owner's."""
+    def find(self, token: str) -> Held | None:
+        """Returns the conversation of a token; None if there is none."""
         asked = digest_of(token)
         # Every digest is compared, whatever the first ones gave.
         hits = [held for digest, held in self._held.items() if hmac.compare_digest(digest, asked)]
-        if not hits or hits[0].owner != owner:
-            return None
-        return hits[0]
+        return hits[0] if hits else None
 
     async def close(self) -> None:
         """Waits until all are cleaned up; the end of the server has ended them."""

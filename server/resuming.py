@@ -60,8 +60,10 @@ async def serve(websocket: WebSocket, gateway: Gateway, watch: ConversationWatch
     """
     token, after = _token_of(websocket), _after(websocket)
     with gateway.telemetry.recorder.door("websocket"):
-        visitor = gateway.doors.let_in(websocket)
-        held = None if token is None else gateway.held.find(token, visitor.identity.owner)
+        held = None if token is None else gateway.held.find(token)
+        visitor = gateway.doors.let_in(websocket, None if held is None else held.visitor)
+        if held is not None and held.visitor.identity.owner != visitor.identity.owner:
+            held = None  # somebody else's, who is told no more than that it is not there
         if held is not None:
             gateway.doors.count_opening(visitor)
             CONVERSATION.set(held.conversation.conversation_id)  # of what this socket logs
@@ -108,7 +110,7 @@ async def _open(
             lifetime=lifetime,
             watch=watch,
             window_s=settings.resume_window_s,
-            owner=visitor.identity.owner,
+            visitor=visitor,
             seat=seat.pop_all(),
         )
     gateway.held.start(held, token)
