@@ -46,20 +46,24 @@ export default function App() {
     });
     const microphone = new Microphone();
     const loudspeaker = new Loudspeaker();
-    end.current = () => {
+    const stop = () => {
       end.current = null;
       client.close();
       microphone.stop().catch(() => {});
       loudspeaker.close().catch(() => {});
     };
+    // Says why it ended, unless somebody has stopped it: who did knows.
+    const fail = (reason: string) => {
+      if (end.current !== stop) return;
+      stop();
+      setNote(reason);
+    };
+    end.current = stop;
     setNote('');
     setCaptions([]);
     client.on('state', ({ state, reason }) => {
       setState(state);
-      if (state === 'closed') {
-        setNote(reason);
-        end.current?.();
-      }
+      if (state === 'closed') fail(reason);
     });
     client.on('audio', ({ item_id, samples }) => loudspeaker.play(item_id, samples));
     client.on('input_audio_buffer.speech_started', () => {
@@ -78,8 +82,7 @@ export default function App() {
       await client.connect();
       await microphone.start((samples) => client.state === 'closed' || client.appendAudio(samples));
     } catch (error) {
-      setNote(error instanceof Error ? error.message : String(error));
-      end.current?.();
+      fail(error instanceof Error ? error.message : String(error));
     }
   }
 
