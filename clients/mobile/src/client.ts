@@ -4,46 +4,15 @@
 
 import { Chunker, decodeSamples } from './audio.js';
 import { Emitter } from './emitter.js';
-import type { ClientEvent, ErrorDetails, ServerEvent, ServerEventOf, ServerEventType, Session, SessionOptions } from './events.js';
+import type { ClientEvent, ErrorDetails, ServerEvent, ServerEventOf, ServerEventType, Session } from './events.js';
+import { KeptOptions } from './kept.js';
 import { Line, type SocketClass } from './line.js';
+import { DEFAULTS, type ClientOptions } from './options.js';
 import { Outgoing, type Dropped } from './outgoing.js';
 
 declare const setTimeout: (act: () => void, ms: number) => unknown;
 declare const clearTimeout: (timer: unknown) => void;
 declare const WebSocket: SocketClass;
-
-export interface ClientOptions {
-  url: string; // ws://HOST/v1/realtime or wss://…
-  model?: string;
-  apiKey?: string; // on a phone: a client secret, never a key
-  session?: SessionOptions; // set again whenever a conversation has to begin anew
-  chunkMs?: number; // of sound in one event, 20 to 100
-  maxQueuedAudioMs?: number; // sound that waits for the connection; older sound is dropped, and said
-  maxQueuedEvents?: number; // other events that wait; more are refused
-  maxBufferedBytes?: number; // in the socket, where it says how much that is
-  maxUnackedBytes?: number; // on the way, as far as the server has not said that it arrived
-  pingMs?: number; // how often the server is asked for that
-  deadMs?: number; // silence after which the connection counts as cut
-  connectMs?: number;
-  retryMs?: number; // before the first try to come back; doubled for each further one
-  maxRetryMs?: number;
-  maxTries?: number;
-  WebSocket?: SocketClass;
-}
-
-const DEFAULTS = {
-  chunkMs: 40,
-  maxQueuedAudioMs: 3_000,
-  maxQueuedEvents: 256,
-  maxBufferedBytes: 64 * 1024,
-  maxUnackedBytes: 512 * 1024,
-  pingMs: 2_000,
-  deadMs: 8_000,
-  connectMs: 10_000,
-  retryMs: 250,
-  maxRetryMs: 8_000,
-  maxTries: 12,
-};
 
 // Refusals that no further try would change, and ends that are meant.
 const REFUSALS = new Set([
@@ -75,6 +44,7 @@ export class RealtimeClient extends Emitter<ClientEvents> {
   private readonly options: ClientOptions & typeof DEFAULTS;
   private readonly outgoing: Outgoing;
   private readonly chunker: Chunker;
+  private readonly kept: KeptOptions;
   private line: Line | null = null;
   private token: string | null = null;
   private seen = 0; // number of the newest event
@@ -85,12 +55,14 @@ export class RealtimeClient extends Emitter<ClientEvents> {
   private retryTimer: unknown;
   private pingTimer: unknown;
   private pumpTimer: unknown = null;
+  private steadyTimer: unknown;
   private opened: { resolve(session: Session): void; reject(error: Error): void } | null = null;
 
   constructor(options: ClientOptions) {
     super();
     this.options = { ...DEFAULTS, ...options };
     this.chunker = new Chunker(this.options.chunkMs);
+    this.kept = new KeptOptions(this.options.session);
     this.outgoing = new Outgoing(this.options, (what) => this.emit('dropped', what));
   }
 
@@ -109,10 +81,12 @@ export class RealtimeClient extends Emitter<ClientEvents> {
     if (event.type === 'input_audio_buffer.commit') this.flushAudio();
     if (event.type === 'input_audio_buffer.clear') this.chunker.clear();
     if (event.type === 'session.update') {
-      const { type: _, ...options } = event.session;
-      this.options.session = merged(this.options.session ?? {}, options);
+      const update = this.kept.named(event);
+      this.outgoing.push(JSON.stringify(update));
+      this.kept.keep(update);
+    } else {
+      this.outgoing.push(JSON.stringify(event));
     }
-    this.outgoing.push(JSON.stringify(event));
     this.pump();
   }
 
@@ -141,7 +115,15 @@ export class RealtimeClient extends Emitter<ClientEvents> {
   // --- the line ---------------------------------------------------------------------------------
 
   private dial(): void {
-    this.setState(this.tries ? 'waiting' : 'connecting', this.tries ? `try ${this.tries}` : 'first try');
+    if (!this.setState(this.tries ? 'waiting' : 'connecting', this.tries ? `try ${this.tries}` : 'first try')) return;
+    try {
+      this.line = this.newLine();
+    } catch (error) {
+      this.finish(String(error));
+    }
+  }
+
+  private newLine(): Line {
     const { url, model, apiKey, connectMs } = this.options;
     const query = ['x_resume=1'];
     if (model !== undefined) query.push(`model=${encodeURIComponent(model)}`);
@@ -161,17 +143,18 @@ export class RealtimeClient extends Emitter<ClientEvents> {
         lost: (reason) => this.line === line && this.lost(reason),
       },
     );
-    this.line = line;
+    return line;
   }
 
   private lost(reason: string): void {
     this.line = null;
     clearTimeout(this.pingTimer);
+    clearTimeout(this.steadyTimer);
     if (this.fatal) return this.finish(`${this.fatal.message} (${this.fatal.code})`);
     if (this.tries >= this.options.maxTries) return this.finish(`${reason}; gave up after ${this.tries} tries`);
     const delayMs = Math.min(this.options.maxRetryMs, this.options.retryMs * 2 ** this.tries);
     this.tries += 1;
-    this.setState('waiting', reason);
+    if (!this.setState('waiting', reason)) return;
     // Somewhat at random, so that not all clients of a server that was away come back at once.
     this.retryTimer = setTimeout(() => this.dial(), delayMs * (0.5 + Math.random() / 2));
   }
@@ -180,36 +163,41 @@ export class RealtimeClient extends Emitter<ClientEvents> {
     if (this.state === 'closed') return;
     this.line?.close();
     this.line = null;
-    for (const timer of [this.retryTimer, this.pingTimer, this.pumpTimer]) clearTimeout(timer);
-    this.setState('closed', reason);
+    for (const timer of [this.retryTimer, this.pingTimer, this.pumpTimer, this.steadyTimer]) clearTimeout(timer);
     this.opened?.reject(new ConnectionError(reason));
     this.opened = null;
+    this.setState('closed', reason);
   }
 
-  private setState(state: State, reason: string): void {
+  // Returns whether to go on: no listener has closed the client. What is closed stays so.
+  private setState(state: State, reason: string): boolean {
+    if (this.isClosed) return false;
     this.state = state;
     this.emit('state', { state, reason });
+    return !this.isClosed;
+  }
+
+  // Any listener may have closed it.
+  private get isClosed(): boolean {
+    return this.state === 'closed';
   }
 
   // --- what comes -------------------------------------------------------------------------------
 
   private take(event: ServerEvent): void {
-    if (event.x_seq !== undefined && event.type !== 'x_resync') {
+    // A conversation that begins counts anew, and a resync says itself where it is.
+    if (event.x_seq !== undefined && event.type !== 'session.created' && event.type !== 'x_resync') {
       if (event.x_seq <= this.seen) return;
       this.seen = event.x_seq;
     }
+    // One of which the beginning was lost goes on all the same.
+    if (event.type.startsWith('response.')) this.responding = event.type !== 'response.done';
     switch (event.type) {
       case 'session.created':
         this.begin(event);
         break;
       case 'session.updated':
         this.session = event.session;
-        break;
-      case 'response.created':
-        this.responding = true;
-        break;
-      case 'response.done':
-        this.responding = false;
         break;
       case 'x_resumed':
         this.outgoing.resend(event.received);
@@ -223,37 +211,44 @@ export class RealtimeClient extends Emitter<ClientEvents> {
         this.pump();
         break;
       case 'error':
+        if (event.error.event_id !== null) this.kept.refused(event.error.event_id);
         // One that ends the connection; that it does, the line will say.
         if ((this.state === 'open' ? ENDS : REFUSALS).has(event.error.code ?? '')) this.fatal = event.error;
         break;
     }
-    this.emit('event', event);
-    (this.emit as (name: ServerEventType, event: ServerEvent) => void).call(this, event.type, event);
-    if (event.type === 'response.output_audio.delta') {
+    if (!this.isClosed) this.emit('event', event);
+    if (!this.isClosed) this.tell(event);
+    if (!this.isClosed && event.type === 'response.output_audio.delta') {
       const { item_id, response_id } = event;
       this.emit('audio', { samples: decodeSamples(event.delta), item_id, response_id });
     }
   }
 
+  // Tells those who listen to events of this type.
+  private tell(event: ServerEvent): void {
+    (this.emit as (name: ServerEventType, event: ServerEvent) => void).call(this, event.type, event);
+  }
+
   private begin(event: ServerEventOf<'session.created'>): void {
     this.session = event.session;
     this.token = event.x_resume?.token ?? null;
+    this.seen = event.x_seq ?? 0;
     this.responding = false;
-    if (!this.opened) {
+    if (this.opened) {
+      const first = this.kept.firstFrame();
+      if (first !== null) this.outgoing.pushFirst(first);
+      this.opened.resolve(event.session);
+      this.opened = null;
+    } else {
       // Not the first: whatever waits was meant for the one before.
       if (!this.goneIsTold) {
         const message = 'The server does not offer to resume. A new conversation begins.';
         this.emit('x_resync', { type: 'x_resync', event_id: '', code: 'conversation_gone', message });
       }
-      this.outgoing.begin();
+      this.outgoing.begin(this.kept.frames());
     }
     this.goneIsTold = false;
-    if (this.options.session) {
-      this.outgoing.pushFirst(JSON.stringify({ type: 'session.update', session: { type: 'realtime', ...this.options.session } }));
-    }
     this.up('a new conversation');
-    this.opened?.resolve(event.session);
-    this.opened = null;
   }
 
   private resync(event: ServerEventOf<'x_resync'>): void {
@@ -265,19 +260,19 @@ export class RealtimeClient extends Emitter<ClientEvents> {
     }
     this.seen = event.x_seq;
     this.session = event.session;
+    this.responding = false; // as far as anybody knows
     this.outgoing.resend(event.received);
     this.up('resumed, with events missing');
   }
 
   private up(reason: string): void {
-    this.tries = 0;
+    if (this.isClosed) return;
     this.fatal = null;
-    if (this.token !== null) {
-      this.line?.expectFrames(this.options.deadMs);
-      this.ping();
-    }
-    this.setState('open', reason);
-    this.pump();
+    // One that opens and drops at once is not to be dialled at once, for ever.
+    this.steadyTimer = setTimeout(() => (this.tries = 0), this.options.deadMs);
+    this.line?.up(this.token === null ? null : this.options.deadMs);
+    if (this.token !== null) this.ping();
+    if (this.setState('open', reason)) this.pump();
   }
 
   // --- what goes --------------------------------------------------------------------------------
@@ -315,18 +310,4 @@ export class RealtimeClient extends Emitter<ClientEvents> {
     }
     this.pingTimer = setTimeout(() => this.ping(), this.options.pingMs);
   }
-}
-
-// Options as the server merges them: objects field by field, everything else as a whole.
-function merged<Options extends object>(before: Options, after: Options): Options {
-  const result = new Map<string, unknown>(Object.entries(before));
-  for (const [name, value] of Object.entries(after)) {
-    const old = result.get(name);
-    result.set(name, isObject(old) && isObject(value) ? merged(old, value) : value);
-  }
-  return Object.fromEntries(result) as Options;
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

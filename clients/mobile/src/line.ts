@@ -32,8 +32,7 @@ export class Line {
   private deadMs: number | null = null;
   private over = false;
 
-  // The first frame has to come within `connectMs`; then none may be more than `deadMs` behind another,
-  // once `expectFrames` says that there is always one to come.
+  // Within `connectMs` somebody has to say that the line is `up`.
   constructor(
     SocketOf: SocketClass,
     url: string,
@@ -45,7 +44,7 @@ export class Line {
     this.socket.onmessage = ({ data }) => this.take(String(data));
     this.socket.onerror = () => {}; // `close` follows, and says as much
     this.socket.onclose = ({ code, reason }) => this.end(`closed by the other side (${code}${reason && `: ${reason}`})`);
-    this.timer = setTimeout(() => this.abandon(`nobody answered for ${connectMs} ms`), connectMs);
+    this.timer = setTimeout(() => this.abandon(`nothing began within ${connectMs} ms`), connectMs);
   }
 
   get isOpen(): boolean {
@@ -60,9 +59,11 @@ export class Line {
     this.socket.send(text);
   }
 
-  // From now on a silence of this length means that the network is gone.
-  expectFrames(deadMs: number): void {
+  // It serves its purpose. Where there is always a frame to come, a silence of `deadMs` means from now on
+  // that the network is gone; null: where there is not.
+  up(deadMs: number | null): void {
     this.deadMs = deadMs;
+    clearTimeout(this.timer);
     this.watch();
   }
 
@@ -80,9 +81,10 @@ export class Line {
   }
 
   private watch(): void {
-    clearTimeout(this.timer);
     const ms = this.deadMs;
-    if (ms !== null && !this.over) this.timer = setTimeout(() => this.abandon(`nothing came for ${ms} ms`), ms);
+    if (ms === null || this.over) return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.abandon(`nothing came for ${ms} ms`), ms);
   }
 
   private abandon(reason: string): void {

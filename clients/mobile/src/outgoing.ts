@@ -1,5 +1,6 @@
 // What waits to be sent, in order, and what was sent and may not have arrived. Both are bounded: sound
 // that finds no room pushes out the oldest sound, and that is said; an event that finds none is refused.
+// What is sent again has had its room before: it takes none from what waits, and nothing pushes it out.
 // Knows sizes and numbers. Knows no socket and no clock.
 
 export interface Dropped {
@@ -27,6 +28,7 @@ export interface OutgoingLimits {
 
 export class Outgoing {
   private waiting: Frame[] = [];
+  private again: Frame[] = []; // were sent, and have to be sent again, before all that waits
   private unacked: Frame[] = [];
   private audioMs = 0;
   private events = 0;
@@ -76,11 +78,9 @@ export class Outgoing {
 
   // The next frame to send, which counts as sent; null if there is none, or too much is on its way.
   next(keepsUnacked: boolean): string | null {
-    const frame = this.waiting[0];
-    if (!frame || this.unackedBytes > this.limits.maxUnackedBytes) return null;
-    this.waiting.shift();
-    this.audioMs -= frame.audioMs;
-    if (!frame.audioMs) this.events -= 1;
+    if (this.unackedBytes > this.limits.maxUnackedBytes) return null;
+    const frame = this.again.shift() ?? this.takeWaiting();
+    if (!frame) return null;
     if (keepsUnacked) this.sent(frame.text, frame.audioMs);
     return frame.text;
   }
@@ -101,23 +101,29 @@ export class Outgoing {
   // The line was cut and is back: what has not arrived is sent again, before all that waits.
   resend(received: number): void {
     this.ack(received);
-    for (const frame of this.unacked) {
-      this.audioMs += frame.audioMs;
-      if (!frame.audioMs) this.events += 1;
-    }
-    this.waiting = [...this.unacked, ...this.waiting];
+    this.again = [...this.unacked, ...this.again];
     this.unacked = [];
     this.unackedBytes = 0;
   }
 
-  // A new conversation begins; nothing was sent in it yet, and what waits was not meant for it.
-  begin(): void {
-    const frames = [...this.unacked, ...this.waiting];
-    this.waiting = [];
+  // A new conversation begins, with these frames; nothing was sent in it yet, and what waits was not
+  // meant for it.
+  begin(first: string[]): void {
+    const gone = [...this.unacked, ...this.again, ...this.waiting].filter(({ text }) => !first.includes(text));
+    this.waiting = first.map((text) => ({ text, audioMs: 0 }));
+    this.again = [];
     this.unacked = [];
-    this.audioMs = this.events = this.unackedBytes = this.acked = 0;
-    if (!frames.length) return;
-    const audioMs = frames.reduce((sum, frame) => sum + frame.audioMs, 0);
-    this.dropped({ reason: 'conversation_gone', events: frames.length, audioMs });
+    this.events = first.length;
+    this.audioMs = this.unackedBytes = this.acked = 0;
+    if (!gone.length) return;
+    const audioMs = gone.reduce((sum, frame) => sum + frame.audioMs, 0);
+    this.dropped({ reason: 'conversation_gone', events: gone.length, audioMs });
+  }
+
+  private takeWaiting(): Frame | undefined {
+    const frame = this.waiting.shift();
+    if (frame?.audioMs) this.audioMs -= frame.audioMs;
+    else if (frame) this.events -= 1;
+    return frame;
   }
 }

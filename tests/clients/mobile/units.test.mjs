@@ -84,7 +84,26 @@ test('what has not arrived is bounded, and sent again in order', () => {
   queue.ack(4);
   queue.push('eeee');
   queue.sent('ping');
-  queue.begin();
+  queue.begin(['options']);
   assert.deepEqual(dropped, [{ reason: 'conversation_gone', events: 2, audioMs: 0 }]);
-  assert.deepEqual(drain(), []);
+  assert.deepEqual(drain(), ['options']);
+  queue.sent('ping');
+  queue.resend(1);
+  assert.deepEqual(drain(), ['ping'], 'what is counted begins with the conversation');
+});
+
+test('what is sent again takes no room from what waits, and nothing pushes it out', () => {
+  const { queue, dropped, drain } = outgoing({ maxUnackedBytes: 1000 });
+  for (const text of ['a', 'b']) queue.push(text);
+  for (const number of [1, 2]) queue.pushAudio(`sound ${number}`, 40);
+  const sent = drain();
+  assert.equal(sent.length, 4);
+  queue.resend(0);
+  for (const text of ['c', 'd']) queue.push(text);
+  assert.throws(() => queue.push('e'), QueueFullError);
+  for (const number of [3, 4, 5]) queue.pushAudio(`sound ${number}`, 40);
+  assert.deepEqual(dropped, [{ reason: 'queue_full', events: 1, audioMs: 40 }]);
+  assert.equal(queue.next(true), 'a');
+  queue.resend(0); // and the line is cut again
+  assert.deepEqual(drain(), [...sent, 'c', 'd', 'sound 4', 'sound 5']);
 });
