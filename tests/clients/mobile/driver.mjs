@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { setImmediate } from 'node:timers/promises';
 import { RealtimeClient } from '../../../clients/mobile/dist/index.js';
 
 const WebSocket = createRequire(new URL('../../../clients/mobile/package.json', import.meta.url))('ws');
@@ -22,13 +23,17 @@ const commands = {
     );
   },
   send: ({ event }) => client.send(event),
-  // Samples of a file, in pieces as a microphone might give them, then silence.
-  speak({ file, silenceMs }) {
-    const bytes = readFileSync(file);
+  // Samples of a file, in pieces as a microphone might give them, then silence; paced: as fast as the
+  // socket takes them, and not faster.
+  async speak({ file, silenceMs, paced = false }) {
+    const bytes = file ? readFileSync(file) : Buffer.alloc(0);
     const speech = new Int16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
     const samples = new Int16Array(speech.length + silenceMs * 24);
     samples.set(speech);
-    for (let at = 0; at < samples.length; at += 1000) client.appendAudio(samples.subarray(at, at + 1000));
+    for (let at = 0; at < samples.length; at += 1000) {
+      client.appendAudio(samples.subarray(at, at + 1000));
+      if (paced) await setImmediate();
+    }
   },
   close() {
     client.close();
@@ -39,7 +44,7 @@ const commands = {
 for await (const line of lines) {
   const command = JSON.parse(line);
   try {
-    commands[command.do](command);
+    await commands[command.do](command);
     tell('done', { command: command.do });
   } catch (error) {
     tell('threw', { name: error.name, message: error.message });

@@ -27,6 +27,8 @@ OPTIONS = {
     "session": {"max_output_tokens": 6, "audio": {"input": {"turn_detection": None}}},
 }
 BY_VOICE = {"max_output_tokens": 6, "audio": {"input": {"turn_detection": {"type": "server_vad"}}}}
+# Where speech begins in the question, as the server's detector has it, and its step.
+FIRST_WORD_MS, VAD_FRAME_MS = 116, 32
 HELLO = {
     "type": "message",
     "role": "user",
@@ -151,21 +153,24 @@ def assert_whole(events):
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_parts(sdk):
-    program = HERE / "units.test.mjs"
-    done = subprocess.run([NODE, "--test", program], capture_output=True, text=True, timeout=60)
+@pytest.mark.parametrize("program", ["units.test.mjs", "machine.test.mjs", "sample.test.mjs"])
+def test_parts(sdk, program):
+    done = subprocess.run(
+        [NODE, "--test", HERE / program], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stdout
 
 
 async def test_a_spoken_turn_over_a_slow_and_lossy_line(wire, question):
     wire.delay_s, wire.loss, wire.bytes_per_s = 0.03, 0.1, 400_000
-    async with phone(wire, session=BY_VOICE, maxQueuedAudioMs=10_000) as one:
+    async with phone(wire, session=BY_VOICE) as one:
         await one.until(lambda what: what["on"] == "opened")
         await one.do("speak", file=question, silenceMs=1000)
         done = await one.event("response.done")
         assert done["response"]["status"] in ("completed", "incomplete")
         assert sum(what["ms"] for what in one.said if what["on"] == "audio") > 100
-        assert (await one.event("input_audio_buffer.speech_started"))["audio_start_ms"] >= 0
+        started = await one.event("input_audio_buffer.speech_started")
+        assert started["audio_start_ms"] == pytest.approx(FIRST_WORD_MS, abs=VAD_FRAME_MS)
         assert one.dropped == []
         assert_whole(one.events)
     assert wire.connections == 1
@@ -204,6 +209,29 @@ async def test_what_was_sent_into_a_dead_line_arrives_once(wire):
         assert [e["type"] for e in one.events].count("error") == 0
         assert_whole(one.events)
         assert one.dropped == []
+
+
+async def test_seconds_of_sound_in_a_dead_line_arrive_once_while_the_microphone_goes_on(
+    wire, question
+):
+    silence_ms = 4000
+    spoken_ms = read_recording(QUESTION).duration_s * 1000 + silence_ms
+    async with phone(wire, deadMs=1500) as one:
+        await one.event("session.updated")
+        wire.fall_silent()
+        begin = len(one.said)
+        # Twice what may wait is on its way; as much as may wait comes before the line is back.
+        await one.do("speak", file=question, silenceMs=silence_ms, paced=True)
+        await one.state("waiting", begin)
+        await one.do("speak", silenceMs=2800)
+        await one.state("open", begin)
+        await one.do("speak", silenceMs=200)
+        await one.send("input_audio_buffer.commit")
+        await one.send("response.create")
+        usage = (await one.event("response.done"))["response"]["usage"]
+        assert one.dropped == []
+        heard = usage["input_token_details"]["audio_tokens"]
+        assert heard == pytest.approx((spoken_ms + 3000) / 40, abs=2)
 
 
 async def test_many_cuts_lose_nothing(wire):
