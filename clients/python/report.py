@@ -19,7 +19,8 @@ class TurnReport:
     Attributes:
         question_transcript: What the server heard; None when it was not asked, or could not say.
         answer_transcript: The answer's words.
-        first_text_s: From the end of speech (or of typing) to the first words.
+        first_text_s: From the end of speech (when its last sample was due) to the first words;
+            of a typed question from before it was sent.
         first_audio_s: From the same moment to the first sound; None for an answer in text.
         speech_s: Seconds of speech in the answer.
         speech_rtf: Seconds from `response.created` to the last sound, for each second of speech.

@@ -134,7 +134,15 @@ def script(*steps: Recording | float) -> Recording:
     return whole
 
 
-async def paced(samples: Samples, *, then_silence: bool = False) -> AsyncIterator[bytes]:
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Sound as a microphone gives it: `pcm` (s16 LE), whose last sample it had at `due_s`."""
+
+    pcm: bytes
+    due_s: float
+
+
+async def frames(samples: Samples, *, then_silence: bool = False) -> AsyncIterator[Frame]:
     """Yields the samples in frames, each when a microphone would have had its last sample.
 
     Time is counted in samples from the first frame, so a late wake-up is caught up and never
@@ -152,4 +160,10 @@ async def paced(samples: Samples, *, then_silence: bool = False) -> AsyncIterato
             frame = quiet
         due_s = start_s + (begin + len(frame)) / SAMPLE_RATE_HZ
         await asyncio.sleep(max(0.0, due_s - loop.time()))
-        yield frame.tobytes()
+        yield Frame(frame.tobytes(), due_s)
+
+
+async def paced(samples: Samples, *, then_silence: bool = False) -> AsyncIterator[bytes]:
+    """Yields what `frames` yields, for whoever does not measure."""
+    async for frame in frames(samples, then_silence=then_silence):
+        yield frame.pcm

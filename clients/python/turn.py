@@ -18,7 +18,7 @@ from clients.python.client import Event, RealtimeClient, server_said
 from clients.python.errors import NoSpeechError
 from clients.python.playout import Playout
 from clients.python.report import TurnReport
-from clients.python.sources import SAMPLE_RATE_HZ, Recording, paced
+from clients.python.sources import SAMPLE_RATE_HZ, Recording, frames
 
 # How long after the whole question the server may take to say that it heard speech.
 HEARING_TIMEOUT_S = 10.0
@@ -167,18 +167,18 @@ async def ask_aloud(
 async def ask_typed(
     client: RealtimeClient, text: str, *, listener: Listener | None = None
 ) -> TurnReport:
-    """Types a question and takes the whole answer; times count from the moment it was sent.
+    """Types a question and takes the whole answer; times count from before it is sent.
 
     Raises:
         ServerSaidError: The server reported an error, or the reply failed.
         ConnectionFailed: The connection ended.
     """
     content = [{"type": "input_text", "text": text}]
+    now_s = asyncio.get_running_loop().time()
     await client.send(
         "conversation.item.create", item={"type": "message", "role": "user", "content": content}
     )
     await client.send("response.create")
-    now_s = asyncio.get_running_loop().time()
     log = TurnLog(speech_ended_s=now_s, question_sent=True, transcript_closed=True, question=text)
     await _listen(client, log, listener)
     return log.report()
@@ -188,15 +188,15 @@ async def _speak(
     client: RealtimeClient, question: Recording, log: TurnLog, push_to_talk: bool
 ) -> None:
     """Sends the question, and behind it the silence that a microphone would send."""
-    loop = asyncio.get_running_loop()
     sent_samples = 0
-    async for frame in paced(question.samples, then_silence=not push_to_talk):
-        await client.append_audio(frame)
-        sent_samples += len(frame) // 2
+    async for frame in frames(question.samples, then_silence=not push_to_talk):
+        sent_samples += len(frame.pcm) // 2
         late_samples = sent_samples - question.speech_end_samples
         if log.speech_ended_s is None and late_samples >= 0:
-            # The frame ends behind the speech: the speech ended that much earlier.
-            log.speech_ended_s = loop.time() - late_samples / SAMPLE_RATE_HZ
+            # The frame ends behind the speech: the speech ended that much earlier. It ended when
+            # the frame was due, so whatever holds up its sending is part of the wait.
+            log.speech_ended_s = frame.due_s - late_samples / SAMPLE_RATE_HZ
+        await client.append_audio(frame.pcm)
         log.question_sent = sent_samples >= len(question.samples)
         silence_s = (sent_samples - len(question.samples)) / SAMPLE_RATE_HZ
         if not log.heard_speech and silence_s > HEARING_TIMEOUT_S:

@@ -20,6 +20,7 @@ from clients.python.sources import (
     script,
     write_wav,
 )
+from tests.virtual_time import on_virtual_time
 
 
 @pytest.mark.parametrize(("rate_hz", "channels"), [(8_000, 1), (24_000, 2), (44_100, 1)])
@@ -85,27 +86,6 @@ def test_a_folder_or_file_of_somebody_else_cannot_be_written(tmp_path, monkeypat
     for path in (tmp_path / "new.wav", old):
         with pytest.raises(SourceError, match="no permission"):
             check_writable(path)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock jumps to the next timer instead of waiting for it."""
-
-    def __init__(self):
-        super().__init__()
-        self.now_s = 0.0
-
-    def time(self):
-        return self.now_s
-
-    def _run_once(self):
-        if not self._ready and self._scheduled:
-            self.now_s = max(self.now_s, self._scheduled[0].when())
-        super()._run_once()
-
-
-def on_virtual_time(coroutine):
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(coroutine)
 
 
 @given(length=st.integers(0, 5_000))
