@@ -71,11 +71,14 @@ class Punctuality:
         self._frames = self._late = 0
         self._worst_s = 0.0
 
-    def note(self, late_s: float) -> None:
-        """Takes one frame that left `late_s` after it was due."""
-        self._frames += 1
-        self._late += late_s > LATE_S
-        self._worst_s = max(self._worst_s, late_s)
+    def note(self, late_s: float, *, skipped_frames: int = 0, frame_s: float = 0.0) -> None:
+        """Takes one frame that left `late_s` after it was due.
+
+        The `skipped_frames` of `frame_s` before it never left: each of them was late.
+        """
+        self._frames += 1 + skipped_frames
+        self._late += skipped_frames + (late_s > LATE_S)
+        self._worst_s = max(self._worst_s, late_s + skipped_frames * frame_s)
 
     def figures(self) -> Lateness:
         """All of it."""
@@ -96,7 +99,9 @@ class Pace:
         due = self._pacer.next(loop.time())
         await asyncio.sleep(max(0.0, due.at_s - loop.time()))
         now_s = loop.time()
-        self._punctuality.note(now_s - due.at_s + due.skipped_frames * self._frame_s)
+        self._punctuality.note(
+            now_s - due.at_s, skipped_frames=due.skipped_frames, frame_s=self._frame_s
+        )
         return now_s
 
 

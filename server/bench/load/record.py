@@ -79,8 +79,8 @@ class Lateness:
     """How punctual the callers' own microphones were.
 
     Attributes:
-        frames: Frames of sound that were sent.
-        late_frames: Those sent more than `LATE_S` after they were due.
+        frames: Frames of sound that were due.
+        late_frames: Those sent more than `LATE_S` after that, or left out after a stall.
         worst_s: The largest delay.
     """
 
