@@ -138,13 +138,17 @@ class Exchange:
         """How long after its onset this question had silenced the reply that it spoke into.
 
         A caller that plays the reply itself stops when it is told that speech has started; on a
-        call the server stops, and the last sound that came is the moment.
+        call the server stops, and the last sound that came is the moment. None where nothing
+        sounded any more: that reply was over before.
         """
-        if self.interrupts is None or saying.onset_at_s is None:
+        reply, onset_at_s = self.interrupts, saying.onset_at_s
+        if reply is None or onset_at_s is None:
             return None
-        if not self.server_plays:
-            return None if self.onset_heard_s is None else self.onset_heard_s - saying.onset_at_s
-        return max(0.0, self.interrupts.heard.last_s - saying.onset_at_s)
+        if self.server_plays:
+            return reply.heard.last_s - onset_at_s if reply.heard.last_s >= onset_at_s else None
+        if self.onset_heard_s is None or not reply.left_s(onset_at_s):
+            return None
+        return self.onset_heard_s - onset_at_s
 
     def figures(self) -> dict[str, Any]:
         """What was measured, as fields of a `TurnRecord`."""

@@ -136,6 +136,32 @@ def test_speaking_into_a_reply(server_plays):
         assert first.log.playout.received_s == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("server_plays", [True, False])
+def test_nothing_was_silenced_where_the_reply_was_over_before_the_onset(server_plays):
+    """Two seconds of a reply, heard to their end just before the caller speaks."""
+    reply = [1.0] if server_plays else [sound(1.0)]
+    first = Exchange(server_plays=server_plays)
+    first.question_sent(saying())
+    run(first, (5.0, created("a")), *((6.0, part) for part in reply), (6.9, done("a")))
+    second = Exchange(server_plays=server_plays, interrupts=first)
+    run(second, (8.2, STARTED))
+    assert second.silenced_after_s(saying()) is None
+
+
+def test_over_a_socket_a_reply_that_still_plays_is_silenced_though_all_of_it_had_come():
+    first = Exchange(server_plays=False)
+    first.question_sent(saying())
+    run(first, (5.0, created("a")), (6.0, sound(3.0)), (6.1, done("a")))
+    second = Exchange(server_plays=False, interrupts=first)
+    run(second, (8.2, STARTED))
+    assert second.silenced_after_s(saying()) == pytest.approx(0.2)
+
+
+def test_a_reply_that_never_sounded_was_not_silenced():
+    first = Exchange(server_plays=True)
+    assert Exchange(True, interrupts=first).silenced_after_s(saying()) is None
+
+
 def test_nothing_was_silenced_where_nothing_was_spoken_into():
     assert Exchange(server_plays=False).silenced_after_s(saying()) is None
 
