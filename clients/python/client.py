@@ -5,6 +5,7 @@ Knows the socket and JSON. Does not know what a turn is (`turn.py`) or where sou
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -19,6 +20,8 @@ from clients.python.errors import ConnectionFailed, ServerSaidError
 
 DEFAULT_URL = "ws://127.0.0.1:8000/v1/realtime"
 MAX_EVENT_BYTES = 2**26
+# How long a server that took the connection may take to say that there is a session.
+OPEN_LIMIT_S = 15.0
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 Event = dict[str, Any]
@@ -95,7 +98,7 @@ async def open_conversation(
         key: Bearer key, if the server wants one.
 
     Raises:
-        ConnectionFailed: No server there, or not a Realtime server.
+        ConnectionFailed: No server there, not a Realtime server, or no session in time.
         ServerSaidError: The server refuses the conversation.
     """
     address = endpoint(url, model)
@@ -107,7 +110,11 @@ async def open_conversation(
         raise ConnectionFailed(f"{url}: no Realtime server there: {error}") from None
     try:
         client = RealtimeClient(connection)
-        await client.expect("session.created")
+        try:
+            async with asyncio.timeout(OPEN_LIMIT_S):
+                await client.expect("session.created")
+        except TimeoutError:
+            raise ConnectionFailed(f"{url}: no session within {OPEN_LIMIT_S:.0f} s") from None
         yield client
     finally:
         await connection.close()

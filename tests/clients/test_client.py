@@ -1,13 +1,16 @@
 """Addresses, refusals and endings of a connection, against scripted servers on real sockets."""
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
 
 import pytest
 from websockets.asyncio.server import serve
 
-from clients.python.client import endpoint, open_conversation
+from clients.python import client as client_module
+from clients.python.client import OPEN_LIMIT_S, endpoint, open_conversation
 from clients.python.errors import ConnectionFailed, ServerSaidError
+from tests.virtual_time import on_virtual_time
 
 
 @asynccontextmanager
@@ -95,3 +98,49 @@ async def test_a_server_that_is_none_is_named():
     with pytest.raises(ConnectionFailed, match="no Realtime server there"):
         async with open_conversation("ws://127.0.0.1:9/v1/realtime"):
             raise AssertionError
+
+
+class Silent:
+    """A connection whose other end never says anything."""
+
+    closed = False
+
+    async def recv(self):
+        await asyncio.Event().wait()
+
+    async def close(self):
+        self.closed = True
+
+
+def test_a_server_that_opens_and_then_says_nothing_is_given_up(monkeypatch):
+    silent = Silent()
+
+    async def connect(*_, **__):
+        return silent
+
+    async def opening():
+        with pytest.raises(ConnectionFailed, match="ws://h/x: no session within 15 s"):
+            async with asyncio.timeout(3600), open_conversation("ws://h/x"):
+                raise AssertionError
+        return asyncio.get_running_loop().time()
+
+    monkeypatch.setattr(client_module, "connect", connect)
+    assert on_virtual_time(opening()) == pytest.approx(OPEN_LIMIT_S)
+    assert silent.closed
+
+
+def test_a_conversation_that_is_open_lasts_longer_than_its_opening_may(monkeypatch):
+    class Created(Silent):
+        async def recv(self):
+            return '{"type": "session.created"}'
+
+    async def connect(*_, **__):
+        return Created()
+
+    async def talking():
+        async with open_conversation("ws://h/x"):
+            await asyncio.sleep(10 * OPEN_LIMIT_S)
+        return True
+
+    monkeypatch.setattr(client_module, "connect", connect)
+    assert on_virtual_time(talking())

@@ -28,9 +28,9 @@ from aiortc import (
     RTCSessionDescription,
 )
 
-from clients.python.client import Event, server_said
+from clients.python.client import OPEN_LIMIT_S, Event, server_said
 from clients.python.errors import ConnectionFailed
-from server.bench.load.line import OPEN_LIMIT_S, Line, Pace, Punctuality, Sound, in_time, running
+from server.bench.load.line import Line, Pace, Punctuality, Sound, in_time, running
 from server.bench.load.speech import SILENT_PEAK, Voice
 from server.webrtc.channel import LABEL
 from server.webrtc.microphone import RATE_HZ, Microphone

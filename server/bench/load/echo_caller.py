@@ -18,11 +18,10 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from clients.python.client import Event
+from clients.python.client import OPEN_LIMIT_S, Event
 from clients.python.errors import ClientError, ConnectionFailed
 from server.bench.load.life import Life
 from server.bench.load.line import (
-    OPEN_LIMIT_S,
     Line,
     Opening,
     Pace,

@@ -12,13 +12,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from clients.python.client import Event, RealtimeClient, open_conversation
+from clients.python.client import OPEN_LIMIT_S, Event, RealtimeClient, open_conversation
 from clients.python.errors import ConnectionFailed
 from server.bench.load.record import LATE_S, Lateness
 from server.bench.load.speech import Voice
 from streaming.media.pacing import Pacer
 
-OPEN_LIMIT_S = 15.0
 # A line that was far behind goes on from now: what it did not say is not sent in a burst.
 MOST_BEHIND_S = 0.5
 
