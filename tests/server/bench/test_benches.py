@@ -41,7 +41,9 @@ def test_growth(options, machine):
 @pytest.mark.slow
 def test_steady(options, machine):
     figures = check(steady(options, machine))
-    assert figures["underruns"] >= 0
+    # How many there are is the machine's; what is made of them is not.
+    assert (figures["underruns"] > 0) == (figures["underrun_s"] > 0)
+    assert figures["met"] == (figures["ours"] <= 0.5 and figures["underruns"] == 0)
     assert set(figures["stages"]) == {
         "encode", "prefill", "thinker", "talker", "token2wav", "vocoder"
     }  # fmt: skip
