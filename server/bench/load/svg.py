@@ -64,10 +64,7 @@ class Plot:
             *_axes(scale, x_ticks, y_ticks, self.x, self.y),
         ]
         if self.limit is not None:
-            y = scale.y(self.limit)
-            parts.append(
-                f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>'
-            )
+            parts.append(_across("limit", scale.y(self.limit)))
         names = [*(curve.name for curve in self.curves)]
         for curve, colour in zip(self.curves, _colours(len(names)), strict=True):
             parts += _drawn(curve, scale, colour)
@@ -103,7 +100,7 @@ def _axes(
     parts = []
     for tick in y_ticks:
         at = scale.y(tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{at}" y2="{at}"/>')
+        parts.append(_across("grid", at))
         parts.append(
             f'<text class="tick" x="{LEFT - 6}" y="{at + 4}" text-anchor="end">{tick:g}</text>'
         )
