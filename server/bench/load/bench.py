@@ -100,13 +100,11 @@ async def _measure_real(
     async with _server(options, transport, order) as (target, model):
         await _warm_up(target, options)
         wanted = await _step(target, options, options.callers, progress)
-        if options.rate is not None:  # who arrives when is the measurement, not how many stay
-            steps, held = [wanted], options.callers if wanted.summary.holds(options.target_s) else 0
-        else:
-            steps, held = await _search(target, options, options.target_s, progress, wanted)
-    series = Series(
-        target=target.name, limit_s=options.target_s, alone=None, steps=steps, held=held
-    )
+        if options.is_searched:
+            steps, held = await _search(target, options, options.limit_s, progress, wanted)
+        else:  # who arrives when is the measurement, not how many stay
+            steps, held = [wanted], options.callers if wanted.summary.holds(options.limit_s) else 0
+    series = Series(target=target.name, limit_s=options.limit_s, alone=None, steps=steps, held=held)
     return Load(transport=transport, model=model, gateway=series, wanted=wanted)
 
 
@@ -130,7 +128,7 @@ async def _search_beside_one(target: Target, options: LoadOptions, progress: Pro
     # The limit of all that follows hangs on it.
     turns = max(options.turns, LEAST_TURNS_ALONE)
     alone = await _step(target, replace(options, turns=turns), 1, progress)
-    limit_s = alone.summary.p(50) + options.slack_s
+    limit_s = alone.summary.p(50) + options.above_one_s
     steps, held = await _search(target, options, limit_s, progress, None)
     return Series(target=target.name, limit_s=limit_s, alone=alone, steps=steps, held=held)
 
@@ -151,12 +149,12 @@ async def _search(
         return steps[-1].summary.holds(limit_s)
 
     clock = asyncio.get_running_loop().time
-    ends_s = clock() + options.minutes * 60
+    ends_s = clock() + options.search_s
     held = await largest(
         holds,
         start=options.callers,
         most=options.most_callers,
-        trials=options.steps,
+        trials=options.trials,
         goes_on=lambda: clock() < ends_s,
     )
     return steps, held
@@ -195,8 +193,8 @@ async def _server(
         ProcessError: It cannot be started.
     """
     if options.url is not None:
-        port = urlsplit(options.url).port or (443 if options.url.startswith("wss") else 80)
-        yield _target("server", options.url, transport, {"server": listener_pids(port)}), None
+        roles = {"server": listener_pids(port_of(options.url))}
+        yield _target("server", options.url, transport, roles), None
         return
     async with started(served.__name__, json.dumps(asdict(order))) as process:
         there = Served(**json.loads(await process.read(START_LIMIT_S)))
@@ -238,6 +236,12 @@ def _target(
         roles=roles,
         caller_cores=caller_cores,
     )
+
+
+def port_of(url: str) -> int:
+    """Returns the port that an address leads to."""
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme in ("wss", "https") else 80)
 
 
 def cores_to_use() -> tuple[int | None, list[int]]:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from clients.python.errors import ClientError
-from server.bench.errors import BenchError
+from server.bench.errors import BenchError, OptionError
 from server.bench.flags import takes
 from server.bench.load.bench import load
 from server.bench.load.options import LoadOptions
@@ -59,6 +59,8 @@ def _measured(
     Raises:
         BenchError: It cannot be run.
     """
+    if threads is not None and (options.url is not None or options.is_scripted):
+        raise OptionError("--threads: no effect without a model that the bench starts itself")
     if out is not None and not out.parent.is_dir():
         raise BenchError(f"--html {out}: {out.parent} is no directory")
     machine = take_cores(cores or ALL_CORES, threads)

@@ -5,6 +5,7 @@ Knows names, bounds, defaults, and what does not go together.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -91,11 +92,15 @@ class LoadOptions:
         ),
     ] = None
     target_s: Annotated[
-        float, Option(min=0.001, help="most that 95 of 100 may wait for the first sound")
-    ] = 1.0
+        float | None,
+        Option(min=0.001, help="most that 95 of 100 may wait for the first sound; none: 1"),
+    ] = None
     slack_s: Annotated[
-        float, Option(min=0.001, help="with the scripted engine: most above one caller's median")
-    ] = 0.1
+        float | None,
+        Option(
+            min=0.001, help="with the scripted engine: most above one caller's median; none: 0.1"
+        ),
+    ] = None
     most: Annotated[
         int | None,
         Option(
@@ -104,13 +109,16 @@ class LoadOptions:
             help="callers at most that a search tries; none: 64, 512 with the scripted engine",
         ),
     ] = None
-    steps: Annotated[int, Option(min=1, max=50, help="numbers of callers that a search tries")] = 10
+    steps: Annotated[
+        int | None, Option(min=1, max=50, help="numbers of callers that a search tries; none: 10")
+    ] = None
     step_limit_s: Annotated[
         float, Option(min=5, max=3600, help="longest that one of them takes")
     ] = 240.0
     minutes: Annotated[
-        float, Option(min=0.1, max=600, help="after which a search tries nothing more")
-    ] = 15.0
+        float | None,
+        Option(min=0.1, max=600, help="after which a search tries nothing more; none: 15"),
+    ] = None
     processes: Annotated[
         int | None,
         Option(
@@ -133,7 +141,7 @@ class LoadOptions:
     model: Annotated[str | None, Option(help="checkpoint directory or hub id; none: omni-mini")] = (
         None
     )
-    dtype: Annotated[DTypeName, Option(help="type of the weights")] = "auto"
+    dtype: Annotated[DTypeName | None, Option(help="type of the weights; none: auto")] = None
     seed: Annotated[int, Option(min=0, help="of arrivals, questions, barge-ins and sampling")] = 0
     max_reply_tokens: Annotated[
         int, Option(min=1, max=4096, help="text tokens of a reply at most")
@@ -142,11 +150,7 @@ class LoadOptions:
     def __post_init__(self) -> None:
         if self.url is not None:
             check_loopback(self.url)
-            if self.is_scripted or self.model is not None:
-                raise OptionError(
-                    "--url is a server with an engine of its own: no --model then, "
-                    "and no --scripted-engine"
-                )
+        self._check_effects()
         if self.slow and self.transport != "websocket":
             raise OptionError(
                 f"--slow {self.slow:g}: a call cannot be read slowly; only with "
@@ -159,6 +163,61 @@ class LoadOptions:
         if self.callers > self.most_callers:
             raise OptionError(f"--callers {self.callers}: more than --most {self.most_callers}")
 
+    def _check_effects(self) -> None:
+        """Makes sure that everything that was told has an effect.
+
+        Raises:
+            OptionError: Something has none; says what, and why.
+        """
+        scripted = self.is_scripted or None
+        engine = {"--model": self.model, "--dtype": self.dtype}
+        search = {"--most": self.most, "--steps": self.steps, "--minutes": self.minutes}
+        without_effect: tuple[tuple[bool, str, Mapping[str, object]], ...] = (
+            (self.url is not None, "with --url", {"--scripted-engine": scripted, **engine}),
+            (self.url is None, "without --url", {"--key": self.key}),
+            (
+                self.is_scripted,
+                "with --scripted-engine, which has no model, and --slack-s for its limit",
+                {**engine, "--target-s": self.target_s},
+            ),
+            (not self.is_scripted, "without --scripted-engine", {"--slack-s": self.slack_s}),
+            (not self.is_searched, "with --rate, where no number is searched for", search),
+        )
+        for applies, when, flags in without_effect:
+            told = [flag for flag, value in flags.items() if value is not None]
+            if applies and told:
+                raise OptionError(f"{', '.join(told)}: no effect {when}")
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether the largest number is searched for."""
+        return self.rate is None or self.is_scripted
+
+    @property
+    def limit_s(self) -> float:
+        """What the 95th percentile may be with a real engine."""
+        return 1.0 if self.target_s is None else self.target_s
+
+    @property
+    def above_one_s(self) -> float:
+        """How far it may lie above one caller's median with the scripted engine."""
+        return 0.1 if self.slack_s is None else self.slack_s
+
+    @property
+    def trials(self) -> int:
+        """Numbers of callers that a search tries."""
+        return self.steps or 10
+
+    @property
+    def search_s(self) -> float:
+        """After which a search tries nothing more."""
+        return 60 * (self.minutes or 15.0)
+
+    @property
+    def weights(self) -> DTypeName | None:
+        """Type of the weights; None where they are not the bench's to choose."""
+        return None if self.is_scripted or self.url is not None else self.dtype or "auto"
+
     @property
     def transports(self) -> tuple[Transport, ...]:
         """Those that are measured, in their order."""
@@ -167,7 +226,9 @@ class LoadOptions:
 
     @property
     def most_callers(self) -> int:
-        """Where the search ends."""
+        """How many there may be: where the search ends, or who comes in all."""
+        if not self.is_searched:
+            return self.callers
         return self.most or (SCRIPTED_MOST if self.is_scripted else REAL_MOST)
 
     def caller_processes(self, free_cores: int) -> int:
@@ -210,7 +271,7 @@ class LoadOptions:
         """Settings of the server that is started: its door has room for every caller."""
         return {
             "model": None if self.is_scripted else self.model,
-            "dtype": self.dtype,
+            "dtype": self.weights or "auto",
             "threads": threads,
             "seed": self.seed,
             "log_level": "error",

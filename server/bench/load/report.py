@@ -86,6 +86,10 @@ def conditions(options: LoadOptions) -> dict[str, Any]:
         "vanishing": options.vanishing_share,
         "silence_ms": SILENCE_MS,
         "max_reply_tokens": options.max_reply_tokens,
+        "dtype": options.weights,
+        "target_s": None if options.is_scripted else options.limit_s,
+        "slack_s": options.above_one_s if options.is_scripted else None,
+        "step_limit_s": options.step_limit_s,
         "speech": options.files or SPEECH[options.spoken_by],
         "timetable": asdict(Timetable()) if options.is_scripted else None,
     }

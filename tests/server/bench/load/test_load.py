@@ -209,3 +209,24 @@ def test_a_bad_option_is_told_in_a_line():
     assert refused.exit_code == 1
     assert refused.stderr.startswith("omnilive bench load: --url ws://192.0.2.7")
     assert CliRunner().invoke(cli.app, ["load", "--callers", "0"]).exit_code == 2
+
+
+@pytest.mark.parametrize("without_torch", [["--url", "ws://localhost"], ["--scripted-engine"]])
+def test_threads_are_for_an_engine_that_the_bench_starts(without_torch):
+    refused = CliRunner().invoke(cli.app, ["load", *without_torch, "--threads", "1"])
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("omnilive bench load: --threads")
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("ws://localhost/v1/realtime", 80),
+        ("http://localhost/v1/realtime", 80),
+        ("wss://localhost/v1/realtime", 443),
+        ("https://localhost/v1/realtime", 443),
+        ("wss://localhost:8443/v1/realtime", 8443),
+    ],
+)
+def test_the_port_whose_processes_are_measured(url, port):
+    assert bench.port_of(url) == port

@@ -30,11 +30,41 @@ def test_load_stays_on_this_machine(url):
         ({"slow": 0.5, "transport": "webrtc"}, "--slow 0.5"),
         ({"slow": 0.5, "vanishing": 0.5}, "leave no caller"),
         ({"callers": 9, "most": 8}, "--callers 9"),
+        ({"url": "ws://localhost", "model": "m"}, "--model"),
+        ({"url": "ws://localhost", "dtype": "float32"}, "--dtype"),
+        ({"url": "ws://localhost", "slack_s": 0.2}, "--slack-s"),
+        ({"url": "ws://localhost", "model": "m", "dtype": "auto"}, "--model, --dtype"),
+        ({"key": "k"}, "--key"),
+        ({"is_scripted": True, "model": "m"}, "--model"),
+        ({"is_scripted": True, "dtype": "auto"}, "--dtype"),
+        ({"is_scripted": True, "target_s": 1.0}, "--target-s"),
+        ({"slack_s": 0.1}, "--slack-s"),
+        ({"rate": 1.0, "most": 64}, "--most"),
+        ({"rate": 1.0, "steps": 3}, "--steps"),
+        ({"rate": 1.0, "minutes": 15.0}, "--minutes"),
     ],
 )
 def test_what_cannot_be_is_named(options, named):
     with pytest.raises(OptionError, match=named):
         LoadOptions(**options)
+
+
+def test_what_is_not_told_has_its_default():
+    options = LoadOptions()
+    assert (options.limit_s, options.above_one_s) == (1.0, 0.1)
+    assert (options.trials, options.search_s, options.most_callers) == (10, 900.0, 64)
+    assert options.settings(None)["dtype"] == "auto"
+    told = LoadOptions(target_s=2.0, steps=3, minutes=2.0, most=5, dtype="float32")
+    assert (told.limit_s, told.trials, told.search_s, told.most_callers) == (2.0, 3, 120.0, 5)
+    assert told.settings(None)["dtype"] == "float32"
+    scripted = LoadOptions(is_scripted=True, slack_s=0.5, rate=1.0, steps=3)
+    assert (scripted.above_one_s, scripted.trials, scripted.most_callers) == (0.5, 3, 512)
+
+
+def test_at_a_rate_there_is_room_for_all_who_come():
+    options = LoadOptions(rate=5.0, callers=200)
+    assert options.most_callers == 200
+    assert options.settings(None)["max_conversations"] > 200
 
 
 def test_people_speak_where_their_readings_are(monkeypatch):

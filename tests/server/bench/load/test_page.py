@@ -13,7 +13,7 @@ from server.bench.load.bench import Load, Series
 from server.bench.load.options import LoadOptions
 from server.bench.load.page import html, plots_of
 from server.bench.load.record import Lateness, TurnRecord, summarise
-from server.bench.load.report import result_of
+from server.bench.load.report import conditions, result_of
 from server.bench.load.step import Step
 from server.bench.load.svg import Curve, Plot, ticks
 from server.bench.load.usage import Cost
@@ -49,6 +49,16 @@ def real():
 def alone():
     echo = series("bare <echo>", held=6, alone=step(1))
     return Load(transport="webrtc", model="s", gateway=series("gateway alone"), echo=echo)
+
+
+def test_conditions_hold_all_that_two_runs_must_share():
+    real_ones = conditions(LoadOptions(dtype="float32", target_s=2.0, step_limit_s=60.0))
+    assert (real_ones["dtype"], real_ones["target_s"]) == ("float32", 2.0)
+    assert (real_ones["slack_s"], real_ones["step_limit_s"]) == (None, 60.0)
+    scripted = conditions(LoadOptions(is_scripted=True, slack_s=0.2))
+    assert (scripted["dtype"], scripted["target_s"], scripted["slack_s"]) == (None, None, 0.2)
+    elsewhere = conditions(LoadOptions(url="ws://localhost"))
+    assert (elsewhere["dtype"], elsewhere["target_s"]) == (None, 1.0)
 
 
 def test_a_real_server_is_judged_by_the_callers_that_are_wanted(machine):
