@@ -6,8 +6,9 @@ Knows devices. Does not know turns (`conversing.py`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from types import ModuleType
+from typing import Any
 
 from clients.python.client import RealtimeClient
 from clients.python.conversing import converse_by
@@ -44,16 +45,18 @@ async def converse(client: RealtimeClient, devices: ModuleType, say: Callable[[s
 
     Raises:
         ServerSaidError: The server reported an error, or a reply failed.
-        ConnectionFailed: The connection ended.
+        ConnectionFailed: The connection ended, or takes no more sound.
     """
     loop = asyncio.get_running_loop()
     heard: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING_FRAMES)
+    full = asyncio.Event()
     speaker = Loudspeaker()
 
     def offer(frame: bytes) -> None:
-        if heard.full():
-            raise ConnectionFailed(f"the server took none of the last {MAX_WAITING_FRAMES} frames")
-        heard.put_nowait(frame)
+        try:
+            heard.put_nowait(frame)
+        except asyncio.QueueFull:
+            full.set()
 
     def capture(frames: bytes, *_: object) -> None:
         loop.call_soon_threadsafe(offer, bytes(frames))
@@ -71,4 +74,23 @@ async def converse(client: RealtimeClient, devices: ModuleType, say: Callable[[s
         devices.RawInputStream(callback=capture, **shape),
         devices.RawOutputStream(callback=play, **shape),
     ):
-        await converse_by(client, source(), speaker, say)
+        await _until(full, converse_by(client, source(), speaker, say))
+
+
+async def _until(full: asyncio.Event, conversation: Coroutine[Any, Any, None]) -> None:
+    """Talks until it is over, or no more sound can be kept: then whoever sends is stuck in that.
+
+    Raises:
+        ConnectionFailed: The server took nothing for too long.
+    """
+    talk = asyncio.create_task(conversation, name="conversation")
+    watch = asyncio.create_task(full.wait(), name="watch")
+    try:
+        await asyncio.wait({talk, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not talk.done():
+            raise ConnectionFailed(f"the server took none of the last {MAX_WAITING_FRAMES} frames")
+        talk.result()
+    finally:
+        talk.cancel()
+        watch.cancel()
+        await asyncio.wait({talk, watch})

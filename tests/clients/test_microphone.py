@@ -9,8 +9,9 @@ import pytest
 from websockets.asyncio.server import serve
 
 from clients.python.client import open_conversation
-from clients.python.errors import ServerSaidError, SourceError
-from clients.python.microphone import converse, sound_devices
+from clients.python.errors import ConnectionFailed, ServerSaidError, SourceError
+from clients.python.microphone import MAX_WAITING_FRAMES, converse, sound_devices
+from tests.virtual_time import on_virtual_time
 
 SECOND = bytes(48_000)
 
@@ -92,6 +93,37 @@ async def test_speaking_into_an_answer_stops_it_and_says_how_much_was_heard():
     (cut,) = truncated
     assert (cut["type"], cut["item_id"]) == ("conversation.item.truncate", "item")
     assert cut["audio_end_ms"] == 500
+
+
+class Deaf:
+    """A connection that takes nothing and says nothing."""
+
+    async def append_audio(self, pcm):
+        await asyncio.Event().wait()
+
+    async def receive(self):
+        await asyncio.Event().wait()
+
+
+def test_a_server_that_takes_no_more_sound_ends_the_conversation():
+    """The microphone goes on for four times as long as frames are kept."""
+    devices = Devices()
+    complaints = []
+
+    async def talking():
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: complaints.append(told))
+        conversation = asyncio.create_task(converse(Deaf(), devices, print))
+        await devices.opened.wait()
+        for _ in range(4 * MAX_WAITING_FRAMES):
+            devices.microphone.callback(bytes(1920), 960, None, None)
+            await asyncio.sleep(0.04)
+        assert conversation.done(), "nobody was told"
+        with pytest.raises(ConnectionFailed, match="took none of the last 250 frames"):
+            await conversation
+        return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+    assert on_virtual_time(talking()) == []
+    assert not complaints
 
 
 def test_without_the_package_it_says_what_to_do(monkeypatch):
