@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,6 +37,11 @@ def talk(
 ) -> None:
     """Ask one question and hear the answer, with what it took; or talk by microphone."""
     try:
+        if question is None and text is None:
+            told = {"--push-to-talk": push_to_talk, "--out": out is not None, "--json": as_json}
+            _check_effects(told, "by microphone")
+        elif question is None:
+            _check_effects({"--push-to-talk": push_to_talk}, "with --text")
         if out is not None:
             check_writable(out)
         report = asyncio.run(_talk(question, text, url, model, key, push_to_talk))
@@ -47,6 +52,16 @@ def talk(
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _check_effects(told: dict[str, bool], by: str) -> None:
+    """Makes sure that nothing was told that has no effect.
+
+    Raises:
+        SourceError: Something was; names it.
+    """
+    if flags := [flag for flag, is_told in told.items() if is_told]:
+        raise SourceError(f"{', '.join(flags)}: no effect {by}")
 
 
 def hand_over(report: TurnReport, out: Path | None, *, as_json: bool) -> None:
@@ -85,11 +100,14 @@ async def ask(
     if isinstance(question, str):
         return await ask_typed(client, question)
     detection = None if push_to_talk else {"type": "server_vad"}
-    session = await client.configure(
-        audio={"input": {"turn_detection": detection, "transcription": {}}}
-    )
+    session = await client.configure(audio=_audio(detection))
     transcript = session["audio"]["input"].get("transcription") is not None
     return await ask_aloud(client, question, push_to_talk=push_to_talk, transcript=transcript)
+
+
+def _audio(detection: dict[str, str] | None) -> dict[str, Any]:
+    """The session's audio: how a turn's end is found, and the words of the user, please."""
+    return {"input": {"turn_detection": detection, "transcription": {}}}
 
 
 async def _talk(
@@ -105,6 +123,7 @@ async def _talk(
     if question is None and text is None:
         devices = sound_devices()
         async with open_conversation(url, model=model, key=key) as client:
+            await client.configure(audio=_audio({"type": "server_vad"}))
             typer.echo("speak; Ctrl-C ends")
             try:
                 await converse(client, devices, typer.echo)
