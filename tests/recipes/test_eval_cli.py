@@ -49,6 +49,7 @@ def loads(monkeypatch):
     loads = []
     monkeypatch.setattr(cli, "load_checkpoint", lambda name: loads.append(name) or MODEL)
     monkeypatch.setattr(cli, "Recogniser", lambda cache: None)
+    monkeypatch.setattr(people, "PACKAGE", "json")  # there, whatever is installed
     monkeypatch.setattr(speech_out, "speak_replies", answering(SPOKEN))
     monkeypatch.setattr(speech_in, "ask_aloud", answering(HEARD))
     monkeypatch.setattr(speech_in, "hear_recordings", answering(READINGS))
@@ -96,6 +97,27 @@ def test_speech_out_has_no_ratio_to_a_reference_without_errors(loads):
     assert "word error rate  25.0%" in lines
 
 
+def test_replies_without_a_word_are_told_beside_those_with(loads):
+    figures, lines = told("speech-out", "--count", "3")
+    assert (figures["runs"], figures["silent"]) == (1, 2)
+    assert "(n = 1, 2 without a word)" in lines
+
+
+def test_where_no_reply_had_a_word_there_is_no_error_rate(loads, monkeypatch):
+    monkeypatch.setattr(speech_out, "speak_replies", answering([]))
+    figures, lines = told("speech-out", "--count", "3")
+    assert (figures["runs"], figures["silent"]) == (0, 3)
+    assert (figures["ours"], figures["reference"], figures["ratio"]) == (None, None, None)
+    assert figures["difference"] is None
+    assert lines.strip().splitlines() == [
+        "speech-out: whisper-base writes down spoken replies; the reference is the teacher voice "
+        "(n = 0, 3 without a word)",
+        "                 ours  reference  ours ÷ reference",
+        "word error rate  –     –          –",
+        "difference       –     –          –",
+    ]
+
+
 def test_readings_by_people_are_a_table_of_what_was_heard(loads):
     figures, lines = told("human")
     row = {"recording": "cities.wav", "transcript": "It was", "answer": "Yes."}
@@ -110,6 +132,19 @@ def test_all_of_them_load_once_and_end_in_one_object(loads):
     assert [one["name"] for one in figures["evaluations"]] == ["speech-out", "speech-in", "human"]
     assert all(f"\n{one}: " in lines for one in ("speech-out", "speech-in", "human"))
     assert '{"name"' not in lines
+
+
+def test_all_of_them_without_the_readings_say_so_and_tell_the_rest(loads, monkeypatch):
+    monkeypatch.setattr(people, "PACKAGE", "no_such_package")
+    ended = evaluate("all", "--json")
+    assert ended.exit_code == 0, ended.output
+    told = json.loads(ended.stdout.splitlines()[-1])
+    assert [one["name"] for one in told["evaluations"]] == ["speech-out", "speech-in"]
+    assert (
+        ended.stderr
+        == "omnilive eval all: without human: package no_such_package is not installed\n"
+    )
+    assert loads == [None]
 
 
 def test_without_json_there_is_none(loads):

@@ -11,8 +11,7 @@ import typer
 
 from model.errors import ModelError
 from model.omni import OmniModel, load_checkpoint
-from model.recipes.omni_mini.evaluate import recordings, speech_in, speech_out
-from model.recipes.omni_mini.evaluate.people import recordings_by_people
+from model.recipes.omni_mini.evaluate import people, recordings, speech_in, speech_out
 from model.recipes.omni_mini.evaluate.result import Readings, Result, Shares, summary
 from model.recipes.omni_mini.questions import split_questions
 from model.recipes.omni_mini.recogniser import Recogniser, word_error_rate
@@ -79,12 +78,16 @@ def measure_human(
 def measure_all(
     *, model: ModelOption = None, cache: CacheOption = DEFAULT_CACHE, as_json: JsonOption = False
 ) -> None:
-    """Everything above."""
+    """Everything above; without `human` where the readings are not installed."""
     evaluations: list[Evaluation] = [
         lambda loaded: _speech_out(loaded, DEFAULT_REPLIES, cache),
         lambda loaded: _speech_in(loaded, None),
-        lambda loaded: _human(loaded, DEFAULT_LENGTH_S),
     ]
+    if people.are_there():
+        evaluations.append(lambda loaded: _human(loaded, DEFAULT_LENGTH_S))
+    else:
+        missing = f"without human: package {people.PACKAGE} is not installed"
+        typer.echo(f"omnilive eval all: {missing}", err=True)
     _evaluate("all", model, evaluations, as_json)
 
 
@@ -104,16 +107,18 @@ def _evaluate(word: str, model: str | None, evaluations: list[Evaluation], as_js
 
 
 def _speech_out(model: OmniModel, count: int | None, cache: Path) -> Shares:
-    _, questions = split_questions()
+    _, held_out = split_questions()
+    questions = held_out[:count]
     entries = speech_out.speak_replies(
         model,
-        questions[:count],
+        questions,
         Recogniser(cache),
         progress=lambda i, e: typer.echo(
             f"{i + 1:3} {e.text}\n  ours    {e.heard}\n  teacher {e.teacher_heard}"
         ),
     )
-    ours, teacher = speech_out.error_rates(entries)
+    rates = speech_out.error_rates(entries)
+    ours, teacher = rates or (None, None)
     return Shares(
         name="speech-out",
         title="whisper-base writes down spoken replies; the reference is the teacher voice",
@@ -121,7 +126,8 @@ def _speech_out(model: OmniModel, count: int | None, cache: Path) -> Shares:
         ours=ours,
         reference=teacher,
         runs=len(entries),
-        extra={"difference": ours - teacher},
+        silent=len(questions) - len(entries),
+        extra={"difference": None if rates is None else rates[0] - rates[1]},
     )
 
 
@@ -150,7 +156,7 @@ def _human(model: OmniModel, most_s: float) -> Readings:
     return Readings(
         name="human",
         title="what is heard in readings by people, and the answer",
-        readings=speech_in.hear_recordings(model, recordings_by_people(), most_s=most_s),
+        readings=speech_in.hear_recordings(model, people.recordings_by_people(), most_s=most_s),
     )
 
 

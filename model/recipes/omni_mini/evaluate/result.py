@@ -29,24 +29,27 @@ class Shares:
         name: The evaluation's word on the command line.
         title: What was measured, in a sentence.
         unit: Of `ours` and `reference`.
-        ours: Of the checkpoint under test, 0..1 or, for error rates, above.
+        ours: Of the checkpoint under test, 0..1 or, for error rates, above; None where there was
+            nothing to take a share of.
         reference: The same of what it is compared with.
         runs: How many questions it is of.
+        silent: Questions beside those whose reply had no word; None where none is left out.
         extra: More shares of ours; the names are keys of the object.
     """
 
     name: str
     title: str
     unit: str
-    ours: float
-    reference: float
+    ours: float | None
+    reference: float | None
     runs: int
-    extra: Mapping[str, float] = field(default_factory=dict)
+    silent: int | None = None
+    extra: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float | None:
-        """Ours ÷ reference; None where the reference is nothing."""
-        return self.ours / self.reference if self.reference else None
+        """Ours ÷ reference; None where there is none, or the reference is nothing."""
+        return None if self.ours is None or not self.reference else self.ours / self.reference
 
     def figures(self) -> dict[str, Any]:
         """The JSON object; numbers are rounded to four digits behind the point."""
@@ -57,6 +60,7 @@ class Shares:
             "ratio": self.ratio,
             "unit": self.unit,
             "runs": self.runs,
+            **({} if self.silent is None else {"silent": self.silent}),
             **self.extra,
         }
         return {k: round(v, DIGITS) if isinstance(v, float) else v for k, v in figures.items()}
@@ -69,7 +73,8 @@ class Shares:
             (self.unit, _percent(self.ours), _percent(self.reference), ratio),
             *((key.replace("_", " "), _percent(v), NONE, NONE) for key, v in self.extra.items()),
         ]
-        return "\n".join([f"{self.name}: {self.title} (n = {self.runs})", *_columns(rows)])
+        silent = f", {self.silent} without a word" if self.silent else ""
+        return "\n".join([f"{self.name}: {self.title} (n = {self.runs}{silent})", *_columns(rows)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +113,8 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
     return objects[0] if len(objects) == 1 else {"name": "all", "evaluations": objects}
 
 
-def _percent(share: float) -> str:
-    return f"{share:.1%}"
+def _percent(share: float | None) -> str:
+    return NONE if share is None else f"{share:.1%}"
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -73,12 +73,17 @@ def speak_replies(
     return found
 
 
-def error_rates(entries: Sequence[Spoken]) -> tuple[float, float]:
-    """Returns the word error rates `(ours, teacher)` over all replies together."""
+def error_rates(entries: Sequence[Spoken]) -> tuple[float, float] | None:
+    """Returns the word error rates `(ours, teacher)` over all replies together.
+
+    None where nothing was said: then there is nothing that could be written down wrong.
+    """
     total = sum(len(words(entry.text)) for entry in entries)
+    if not total:
+        return None
     ours = sum(word_errors(words(e.text), words(e.heard)) for e in entries)
     teacher = sum(word_errors(words(e.text), words(e.teacher_heard)) for e in entries)
-    return ours / max(1, total), teacher / max(1, total)
+    return ours / total, teacher / total
 
 
 def _for_the_ear(samples: np.ndarray) -> np.ndarray:
