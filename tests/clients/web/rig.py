@@ -46,3 +46,10 @@ def choose(field, value):
 
 def click(button):
     return f"document.getElementById('{button}').click(); true"
+
+
+def focus(field):
+    return f"document.getElementById('{field}').focus(); true"
+
+
+SAY = f"{choose('text', 'Well?')}; {click('send')}"
