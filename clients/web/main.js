@@ -10,12 +10,14 @@ import * as media from './media.js';
 import { Meter, shown } from './meter.js';
 import { Models } from './models.js';
 import { Preview } from './preview.js';
+import { chosen, session } from './settings.js';
 import { Socket } from './socket.js';
 import { TurnTable } from './turns.js';
 
 const $ = (id) => document.getElementById(id);
 
 let line = null; // the Call or Socket in use
+let settings = null; // with which it was begun
 let microphone = null;
 let context = null;
 let meters = {};
@@ -47,7 +49,7 @@ function warn(text) {
 
 function show() {
   const live = line !== null;
-  const push = $('mode').value === 'push';
+  const push = settings?.push;
   $('start').textContent = live ? 'Stop' : 'Start talking';
   $('start').classList.toggle('primary', !live);
   $('hold').hidden = $('hold-help').hidden = !(live && push && microphone);
@@ -65,7 +67,9 @@ async function start({ withMicrophone }) {
     if (!models.chosen) await models.load($('key').value);
     context = new AudioContext({ sampleRate: 24000 });
     await context.resume();
+    settings = chosen(models);
     if (withMicrophone) await openMicrophone();
+    setMuted(settings.push);
     line = await connect();
     begin();
   } catch (error) {
@@ -91,18 +95,9 @@ async function openMicrophone() {
 
 // Tries WebRTC first, unless told otherwise; where it finds no path, the WebSocket.
 async function connect() {
-  const options = {
-    key: $('key').value,
-    model: $('model').value,
-    takesVideo: models.seesVideo,
-    sound: $('sound'),
-    microphone,
-    camera: preview.stream,
-    context,
-  };
+  const options = { ...settings, sound: $('sound'), microphone, camera: preview.stream, context };
   const handlers = { event: take, lost, wavers };
-  const wanted = $('transport').value;
-  const kinds = { webrtc: [Call], websocket: [Socket], auto: [Call, Socket] }[wanted];
+  const kinds = { webrtc: [Call], websocket: [Socket], auto: [Call, Socket] }[settings.transport];
   let failure = null;
   for (const Kind of kinds) {
     const attempt = new Kind(options, handlers);
@@ -124,25 +119,13 @@ function newConversation() {
 function begin() {
   conversation = newConversation();
   meters.reply = new Meter(context, line.output);
-  const push = $('mode').value === 'push';
-  setMuted(push);
-  line.send({ type: 'session.update', session: session(push) });
+  line.send({ type: 'session.update', session: session(settings) });
   tellWhoSees();
   sayConnected();
 }
 
 function sayConnected() {
   say(`Connected over ${line.name}${microphone ? '' : ', without a microphone'}`, 'live');
-}
-
-function session(push) {
-  const input = { transcription: { model: 'omni' } };
-  if (push) input.turn_detection = null;
-  const options = { type: 'realtime', audio: { input } };
-  if ($('voice').value) options.audio.output = { voice: $('voice').value };
-  const instructions = $('instructions').value.trim();
-  if (instructions) options.instructions = instructions;
-  return options;
 }
 
 function stop() {
@@ -254,7 +237,8 @@ async function showCamera(stream) {
 }
 
 function tellWhoSees() {
-  preview.tell(line || !models.seesVideo ? models.seesVideo : null);
+  const sees = line ? settings.takesVideo : models.seesVideo;
+  preview.tell(line || !sees ? sees : null);
 }
 
 // --- what is shown ------------------------------------------------------------------------------
