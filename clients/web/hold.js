@@ -7,6 +7,7 @@ export class HoldButton {
   constructor(button, { pressed, released, tapped }) {
     Object.assign(this, { button, pressed, released, tapped });
     button.addEventListener('pointerdown', (event) => {
+      if (event.button) return; // not the main one
       button.setPointerCapture(event.pointerId);
       this.press();
     });

@@ -92,3 +92,19 @@ async def test_push_to_talk_sends_no_sound_before_it_is_pressed(tmp_path, voice,
         await tab.until(f"{STATUS} === 'Connected over WebRTC'")
         assert await tab.run("window.heardAtOnce") is hears
         assert await tab.run("window.heard.enabled") is hears
+
+
+async def test_only_the_main_button_of_a_pointer_holds(tmp_path, voice):
+    async with serving() as (_, url), browsing(url, tmp_path, microphone=voice) as tab:
+        await tab.run(choose("transport", "websocket"))
+        await tab.run(choose("mode", "push"))
+        await tab.run(click("start"))
+        await tab.until(shown("hold"))
+        box = "document.getElementById('hold').getBoundingClientRect()"
+        where = {"x": await tab.run(f"{box}.x") + 9, "y": await tab.run(f"{box}.y") + 9}
+        for button, held in (("right", False), ("middle", False), ("left", True)):
+            press = {"button": button, "clickCount": 1, **where}
+            await tab.command("Input.dispatchMouseEvent", type="mousePressed", **press)
+            word = await tab.run("document.getElementById('hold').textContent")
+            assert (word == "Listening …") is held, button
+            await tab.command("Input.dispatchMouseEvent", type="mouseReleased", **press)
