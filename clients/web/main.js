@@ -18,6 +18,7 @@ const $ = (id) => document.getElementById(id);
 
 let line = null; // the Call or Socket in use
 let settings = null; // with which it was begun
+let starting = null; // a promise, while it is begun
 let microphone = null;
 let context = null;
 let meters = {};
@@ -50,18 +51,31 @@ function warn(text) {
 function show() {
   const live = line !== null;
   const push = settings?.push;
-  $('start').textContent = live ? 'Stop' : 'Start talking';
+  const focused = document.activeElement;
+  const word = live ? 'Stop' : 'Start talking';
+  if ($('start').textContent !== word) $('start').textContent = word;
+  $('start').setAttribute('aria-disabled', String(starting !== null));
   $('start').classList.toggle('primary', !live);
   $('hold').hidden = $('hold-help').hidden = !(live && push && microphone);
   $('mute').hidden = !(live && !push && microphone);
   $('interrupt').hidden = !(live && answering.now);
+  if (focused?.hidden) $(['hold', 'mute'].find((id) => !$(id).hidden) ?? (live ? 'text' : 'start')).focus();
 }
 
 // --- connecting ---------------------------------------------------------------------------------
 
-async function start({ withMicrophone }) {
+// Once at a time: who comes meanwhile waits for the same one.
+function start(options) {
+  starting ??= open(options).finally(() => {
+    starting = null;
+    show();
+  });
+  show();
+  return starting;
+}
+
+async function open({ withMicrophone }) {
   warn();
-  $('start').disabled = true;
   say('Connecting …', 'wait');
   try {
     if (!models.chosen) await models.load($('key').value);
@@ -76,9 +90,6 @@ async function start({ withMicrophone }) {
     stop();
     say('Not connected', 'lost');
     warn(error instanceof CallError ? error.message : `The server cannot be reached. (${error.message})`);
-  } finally {
-    $('start').disabled = false;
-    show();
   }
 }
 
@@ -221,9 +232,12 @@ async function sendText(event) {
   event.preventDefault();
   const text = $('text').value.trim();
   if (!text) return;
-  if (!line) await start({ withMicrophone: false });
-  if (!line) return;
   $('text').value = '';
+  if (!line) await start({ withMicrophone: false });
+  if (!line) {
+    $('text').value ||= text;
+    return;
+  }
   if (answering.now) interrupt();
   const content = [{ type: 'input_text', text }];
   line.send({ type: 'conversation.item.create', item: { type: 'message', role: 'user', content } });
@@ -257,6 +271,7 @@ function showLevels() {
 // --- wiring -------------------------------------------------------------------------------------
 
 $('start').addEventListener('click', () => {
+  if (starting) return null;
   if (!line) return start({ withMicrophone: true });
   stop();
   say('Not connected', 'idle');

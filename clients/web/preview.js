@@ -7,7 +7,10 @@ export class Preview {
   constructor({ button, figure, video, note }, { changed, warn }) {
     Object.assign(this, { button, figure, video, note, changed, warn });
     this.stream = null;
-    button.addEventListener('click', () => this.#toggle());
+    this.isBusy = false;
+    button.addEventListener('click', () => {
+      if (!this.isBusy) this.#toggle();
+    });
   }
 
   // Says who sees the picture: `seen` is null while nothing is connected.
@@ -18,19 +21,25 @@ export class Preview {
   }
 
   async #toggle() {
-    this.button.disabled = true;
+    this.#busy(true);
     try {
       if (this.stream) this.#turnOff();
       else await this.#turnOn();
     } catch (error) {
       this.warn(error.message);
     } finally {
-      this.button.disabled = false;
+      this.#busy(false);
     }
     this.video.srcObject = this.stream;
     this.figure.hidden = !this.stream;
     this.button.setAttribute('aria-pressed', String(this.stream !== null));
     await this.changed(this.stream);
+  }
+
+  // Not `disabled`: a button that is loses the focus.
+  #busy(isBusy) {
+    this.isBusy = isBusy;
+    this.button.setAttribute('aria-disabled', String(isBusy));
   }
 
   #turnOff() {

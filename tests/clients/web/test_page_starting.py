@@ -1,9 +1,13 @@
 """How the page begins a conversation: once, with what was chosen then, and never for ever."""
 
+import asyncio
+
 import pytest
 
+from streaming.engine.messages.commands import OpenConversation, Respond
 from tests.clients.web.browser import browsing
 from tests.clients.web.rig import (
+    ALERT,
     BROWSER,
     CAPTIONS,
     SAY,
@@ -11,6 +15,7 @@ from tests.clients.web.rig import (
     STATUS,
     choose,
     click,
+    focus,
     serving,
 )
 
@@ -92,6 +97,117 @@ async def test_push_to_talk_sends_no_sound_before_it_is_pressed(tmp_path, voice,
         await tab.until(f"{STATUS} === 'Connected over WebRTC'")
         assert await tab.run("window.heardAtOnce") is hears
         assert await tab.run("window.heard.enabled") is hears
+
+
+async def test_a_second_submit_while_it_connects_is_not_a_second_conversation(tmp_path):
+    async with (
+        serving(speech_s=0.2) as (scripted, url),
+        browsing(url, tmp_path, microphone=None) as tab,
+    ):
+        await tab.run(choose("transport", "websocket"))
+        await tab.run(f"{SAY}; {click('send')}")
+        await tab.until(f"{CAPTIONS}.includes('what was said')")
+        assert len(scripted.of(OpenConversation)) == 1
+        assert len(scripted.of(Respond)) == 1
+        assert await tab.run(TEXT) == ""
+
+
+async def test_what_is_typed_while_it_connects_goes_into_the_same_conversation(tmp_path, voice):
+    async with (
+        serving(speech_s=0.2) as (scripted, url),
+        browsing(url, tmp_path, microphone=voice) as tab,
+    ):
+        await tab.run(choose("mode", "push"))
+        await tab.run(BEGIN_SLOWLY)
+        await tab.run(SAY)
+        await tab.run(click("start"))  # of no effect
+        assert await tab.run(TEXT) == ""
+        await tab.run("window.goOn()")
+        await tab.until(f"{CAPTIONS}.includes('what was said')")
+        assert await tab.run(STATUS) == "Connected over WebRTC"
+        assert len(scripted.of(OpenConversation)) == 1
+
+
+async def test_what_could_not_be_sent_stays_to_be_sent_again(tmp_path):
+    async with serving() as (_, url), browsing(url, tmp_path, microphone=None) as tab:
+        await tab.run("window.fetch = () => Promise.reject(new TypeError('no network')); true")
+        await tab.run(choose("transport", "webrtc"))
+        await tab.run(SAY)
+        await tab.until(f"{STATUS} === 'Not connected'")
+        await tab.until(f"{TEXT} === 'Well?'")
+        assert "cannot be reached" in await tab.run(ALERT)
+
+
+async def test_the_focus_stays_on_a_button_that_waits(tmp_path, voice):
+    waits = "document.getElementById('{}').getAttribute('aria-disabled') === 'true'"
+    async with serving() as (_, url), browsing(url, tmp_path, microphone=voice) as tab:
+        await tab.run(focus("start"))
+        await tab.run(BEGIN_SLOWLY)
+        assert await tab.run(waits.format("start"))
+        assert await tab.run(FOCUS) == "start"
+        await tab.run("window.goOn()")
+        await tab.until(f"{STATUS}.startsWith('Connected')")
+        await tab.until(f"!({waits.format('start')})")
+        assert await tab.run(FOCUS) == "start"
+        await tab.run(
+            "const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
+            "const wait = new Promise((resolve) => { window.give = () => resolve(true); });"
+            "window.asked = 0; navigator.mediaDevices.getUserMedia ="
+            " async (what) => { window.asked += 1; await wait; return ask(what); }; true"
+        )
+        await tab.run(focus("camera"))
+        await tab.run(click("camera"))
+        await tab.run(click("camera"))  # of no effect
+        assert await tab.run(waits.format("camera"))
+        assert await tab.run(FOCUS) == "camera"
+        await tab.run("window.give()")
+        await tab.until(shown("preview"))
+        await tab.until(f"!({waits.format('camera')})")
+        assert await tab.run(FOCUS) == "camera"
+        assert await tab.run("window.asked") == 1
+
+
+@pytest.mark.parametrize(("mode", "next_one"), [("push", "hold"), ("open", "mute")])
+async def test_the_focus_moves_on_from_a_button_that_goes(tmp_path, voice, mode, next_one):
+    async with (
+        serving(speech_s=30.0) as (scripted, url),
+        browsing(url, tmp_path, microphone=voice) as tab,
+    ):
+        await tab.run(choose("transport", "websocket"))
+        await tab.run(choose("mode", mode))
+        await tab.run(click("start"))
+        await tab.until(f"{STATUS}.startsWith('Connected')")
+        await tab.run(SAY)
+        await tab.until(shown("interrupt"))
+        await tab.run(focus("interrupt"))
+        await tab.run(click("interrupt"))
+        assert not await tab.run(shown("interrupt"))
+        assert await tab.run(FOCUS) == next_one
+        # And from there, once the line is lost, to where it begins again.
+        (name,) = scripted.queues
+        scripted.lose(name)
+        await tab.until(f"{STATUS} === 'Disconnected'")
+        assert await tab.run(FOCUS) == "start"
+
+
+async def test_the_word_on_the_start_button_is_written_only_when_it_changes(tmp_path):
+    async with (
+        serving(speech_s=0.2) as (_, url),
+        browsing(url, tmp_path, microphone=None) as tab,
+    ):
+        await tab.run(
+            "window.writes = []; new MutationObserver(() => window.writes.push("
+            "document.getElementById('start').textContent))"
+            ".observe(document.getElementById('start'), { childList: true }); true"
+        )
+        await tab.run(choose("transport", "websocket"))
+        await tab.run(SAY)
+        await tab.until(shown("interrupt"))
+        await tab.until(f"!({shown('interrupt')})")
+        await tab.run(click("start"))
+        await tab.until("window.writes.length > 1")
+        await asyncio.sleep(0)
+        assert await tab.run("window.writes") == ["Stop", "Start talking"]
 
 
 async def test_only_the_main_button_of_a_pointer_holds(tmp_path, voice):
