@@ -16,7 +16,7 @@ export class Call {
 
   // Resolves once events can pass; rejects with CallError in words for people.
   async connect() {
-    const servers = await fetch('/v1/realtime/ice-servers', { headers: this.#headers() });
+    const servers = await this.#ask('/v1/realtime/ice-servers', { headers: this.#headers() });
     const iceServers = servers.ok ? (await servers.json()).ice_servers : [];
     const peer = (this.peer = new RTCPeerConnection({ iceServers }));
     const track = this.microphone?.getAudioTracks()[0];
@@ -41,7 +41,7 @@ export class Call {
     await peer.setLocalDescription(await peer.createOffer());
     await this.#gathered();
     const url = `/v1/realtime/calls?model=${encodeURIComponent(this.model)}`;
-    const reply = await fetch(url, {
+    const reply = await this.#ask(url, {
       method: 'POST',
       headers: { ...this.#headers(), 'Content-Type': 'application/sdp' },
       body: peer.localDescription.sdp,
@@ -86,6 +86,14 @@ export class Call {
 
   #headers() {
     return this.key ? { Authorization: `Bearer ${this.key}` } : {};
+  }
+
+  async #ask(url, options) {
+    try {
+      return await fetch(url, { ...options, signal: AbortSignal.timeout(CONNECT_MS) });
+    } catch (error) {
+      throw error.name === 'TimeoutError' ? new CallError('The server did not answer.') : error;
+    }
   }
 
   #lose(reason) {

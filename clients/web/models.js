@@ -2,6 +2,8 @@
 
 import { CallError } from './call.js';
 
+const LOAD_MS = 8000;
+
 export class Models {
   constructor(modelSelect, voiceSelect) {
     Object.assign(this, { modelSelect, voiceSelect });
@@ -11,7 +13,8 @@ export class Models {
 
   // Asks the server; rejects with CallError in words for people if it refuses.
   async load(key) {
-    const reply = await fetch('/v1/models', { headers: key ? { Authorization: `Bearer ${key}` } : {} });
+    const headers = key ? { Authorization: `Bearer ${key}` } : {};
+    const reply = await fetch('/v1/models', { headers, signal: AbortSignal.timeout(LOAD_MS) });
     const body = await reply.json();
     if (!reply.ok) throw new CallError(body.error.message);
     this.all = body.data;

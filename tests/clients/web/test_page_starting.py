@@ -138,6 +138,24 @@ async def test_what_could_not_be_sent_stays_to_be_sent_again(tmp_path):
         assert "cannot be reached" in await tab.run(ALERT)
 
 
+@pytest.mark.parametrize("path", ["/v1/realtime/ice-servers", "/v1/realtime/calls"])
+async def test_where_webrtc_is_never_answered_the_websocket_takes_over(tmp_path, voice, path):
+    async with serving() as (_, url), browsing(url, tmp_path, microphone=voice) as tab:
+        await tab.run(hang(path))
+        await tab.run(click("start"))
+        await tab.until(f"{STATUS} === 'Connected over WebSocket'", timeout_s=10)
+        assert await tab.run(ALERT) == ""
+
+
+async def test_models_that_never_come_are_not_waited_for(tmp_path, voice):
+    async with serving() as (_, url), browsing(url, tmp_path, microphone=voice) as tab:
+        await tab.run(hang("/v1/"))
+        await tab.run(choose("model", ""))
+        await tab.run(click("start"))
+        await tab.until(f"{STATUS} === 'Not connected'", timeout_s=10)
+        assert "cannot be reached" in await tab.run(ALERT)
+
+
 async def test_the_focus_stays_on_a_button_that_waits(tmp_path, voice):
     waits = "document.getElementById('{}').getAttribute('aria-disabled') === 'true'"
     async with serving() as (_, url), browsing(url, tmp_path, microphone=voice) as tab:
