@@ -1,6 +1,7 @@
 // The operator page: asks the server every two seconds what goes on, and shows it.
 
 const PERIOD_MS = 2000;
+const ANSWER_MS = 5000;
 const KEY = 'omnilive-admin-key';
 const WORDS = {
   ttfa: 'First audible sound (felt)',
@@ -130,10 +131,15 @@ function show(state) {
   fill('replies', replies(state));
 }
 
+// What stands there already is not written again: a screen reader would read it out.
+function write(id, text) {
+  if ($(id).textContent !== text) $(id).textContent = text;
+}
+
 function say(text, state, alert = '') {
-  if ($('status').textContent !== text) $('status').textContent = text;
+  write('status', text);
   $('status').dataset.state = state;
-  $('alert').textContent = alert;
+  write('alert', alert);
   $('alert').hidden = !alert;
 }
 
@@ -149,7 +155,8 @@ async function look() {
   clearTimeout(timer);
   try {
     const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEY)}` };
-    const reply = await fetch('/ops/state', { headers, cache: 'no-store' });
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    const reply = await fetch('/ops/state', { headers, cache: 'no-store', signal });
     if (reply.status === 401) return lock('That is not the admin key.');
     if (!reply.ok) throw new Error(`the server answers ${reply.status}`);
     show(await reply.json());
@@ -166,6 +173,7 @@ $('unlock').addEventListener('submit', (event) => {
   event.preventDefault();
   sessionStorage.setItem(KEY, $('key').value);
   $('key').value = '';
+  say('Opening …', 'idle'); // a second wrong key is told again
   look();
 });
 document.addEventListener('visibilitychange', () => {

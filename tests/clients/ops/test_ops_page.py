@@ -62,3 +62,64 @@ async def test_a_key_opens_the_page_and_it_shows_the_last_reply(tmp_path):
                 await tab.until(
                     f"document.querySelector('{seen}').getBoundingClientRect().right <= 360"
                 )
+
+
+HANGS = """(() => {
+    const limit = AbortSignal.timeout;
+    AbortSignal.timeout = () => limit.call(AbortSignal, 200);
+    window.fetch = (url, options) => new Promise((_, reject) => {
+        options.signal?.addEventListener('abort', () => reject(options.signal.reason));
+    });
+    return true;
+})()"""
+LOOK = "document.dispatchEvent(new Event('visibilitychange')); true"
+
+
+async def test_a_server_that_hangs_is_not_live(tmp_path):
+    async with (
+        serving({"admin_key": KEY}) as (_, url),
+        browsing(url + "ops", tmp_path, microphone=None, ready=BEGUN) as tab,
+    ):
+        await tab.run(enter(KEY))
+        await tab.until(f"{STATUS} === 'Live'")
+        await tab.run(HANGS)
+        await tab.until(f"{STATUS} === 'Lost'", timeout_s=10)
+        assert "No word from the server" in await tab.run(ALERT)
+
+
+async def test_an_alert_is_written_once_however_long_it_lasts(tmp_path):
+    counted = """(() => {
+        const ask = window.fetch;
+        window.asked = window.written = 0;
+        window.fetch = () => { window.asked += 1; return Promise.reject(new TypeError('gone')); };
+        window.comeBack = () => { window.fetch = ask; return true; };
+        const alert = document.getElementById('alert');
+        new MutationObserver(() => { window.written += 1; }).observe(alert, { childList: true });
+        return true;
+    })()"""
+    async with (
+        serving({"admin_key": KEY}) as (_, url),
+        browsing(url + "ops", tmp_path, microphone=None, ready=BEGUN) as tab,
+    ):
+        await tab.run(enter(KEY))
+        await tab.until(f"{STATUS} === 'Live'")
+        await tab.run(counted)
+        for _ in range(3):
+            await tab.run(LOOK)
+            await tab.until(f"{STATUS} === 'Lost'")
+        assert await tab.run("window.asked") >= 3
+        assert await tab.run("window.written") == 1
+        await tab.run("window.comeBack()")
+        await tab.run(LOOK)
+        await tab.until(f"{STATUS} === 'Live' && {ALERT} === ''")
+
+
+async def test_a_second_wrong_key_is_told_again(tmp_path):
+    async with (
+        serving({"admin_key": KEY}) as (_, url),
+        browsing(url + "ops", tmp_path, microphone=None, ready=BEGUN) as tab,
+    ):
+        for _ in range(2):
+            await tab.run(enter("a wrong key of somebody's"))
+            assert await tab.run(ALERT) == ""
+            await tab.until(f"{ALERT} === 'That is not the admin key.'")
