@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from tests.clients.web.browser import CHROMIUM, browsing
+from tests.clients.web.looks import assert_readable
 from tests.clients.web.test_page import ALERT, STATUS, serving
 
 pytestmark = [
@@ -123,3 +124,20 @@ async def test_a_second_wrong_key_is_told_again(tmp_path):
             await tab.run(enter("a wrong key of somebody's"))
             assert await tab.run(ALERT) == ""
             await tab.until(f"{ALERT} === 'That is not the admin key.'")
+
+
+async def test_dark_and_light_can_both_be_read(tmp_path):
+    texts = ["body", "form .hint", "#status", "#alert", "#tiles dt", "thead th"]
+    things = ["input", "button", "#legend span"]
+    state = """(() => {
+        document.querySelectorAll('[hidden]').forEach((node) => { node.hidden = false; });
+        return document.querySelectorAll('#legend span').length === 8;
+    })()"""
+    async with (
+        serving({"admin_key": KEY}) as (_, url),
+        browsing(url + "ops", tmp_path, microphone=None, ready=BEGUN) as tab,
+    ):
+        await tab.run(enter(KEY))
+        await tab.until(f"{STATUS} === 'Live'")
+        assert await tab.run(state)
+        await assert_readable(tab, texts=texts, things=things)
