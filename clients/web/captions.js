@@ -1,5 +1,7 @@
 // Captions of both sides as a list, and what a screen reader is told of them.
 
+const NEAR = 16; // pixels: who is that near to the end follows it; who scrolled up reads
+
 export class Captions {
   // list: <ol>; empty: the words that stand there before the first; announcer: a live region.
   constructor(list, empty, announcer) {
@@ -8,11 +10,13 @@ export class Captions {
 
   // caption: see `Conversation`. A new one gets a place, a known one its new words.
   show(caption) {
+    const { scrollHeight, clientHeight, scrollTop } = this.list;
+    const wasAtEnd = scrollHeight - clientHeight - scrollTop < NEAR;
     const id = `caption-${caption.id}`;
     const entry = document.getElementById(id) ?? this.#add(id, caption.role);
     entry.lastChild.textContent = caption.text || '…';
     if (caption.cut) entry.dataset.cut = '';
-    this.list.scrollTop = this.list.scrollHeight;
+    if (wasAtEnd) this.list.scrollTop = this.list.scrollHeight;
     // A screen reader is told once, when the words are complete.
     if (caption.done && !entry.dataset.told && caption.text) {
       entry.dataset.told = 'yes';

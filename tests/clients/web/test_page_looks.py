@@ -25,6 +25,36 @@ async def test_dark_and_light_can_both_be_read(tmp_path, voice):
         await assert_readable(tab, texts=[*TEXTS, "#captions li", ".who"], things=THINGS)
 
 
+LONG = """import('/web/captions.js').then(({ Captions }) => {
+    const $ = (id) => document.getElementById(id);
+    const captions = new Captions($('captions'), $('empty'), $('announcer'));
+    const list = $('captions');
+    const isAtEnd = () => list.scrollHeight - list.clientHeight - list.scrollTop < 2;
+    const words = (id, count) => {
+        captions.show({ id, role: 'assistant', text: 'words '.repeat(count) });
+    };
+    const seen = [];
+    words('a', 2000);
+    words('b', 1);
+    seen.push(isAtEnd());
+    words('b', 2000);
+    seen.push(isAtEnd());
+    list.scrollTop = 100;
+    words('b', 3000);
+    words('c', 1);
+    seen.push(list.scrollTop === 100);
+    list.scrollTop = list.scrollHeight;
+    words('c', 2000);
+    seen.push(isAtEnd());
+    return seen;
+})"""
+
+
+async def test_captions_follow_the_words_until_one_reads_back(tmp_path):
+    async with serving() as (_, url), browsing(url, tmp_path, microphone=None) as tab:
+        assert await tab.run(LONG) == [True, True, True, True]
+
+
 async def test_the_keyboard_reaches_everything_in_order(tmp_path, voice):
     async with serving() as (_, url), browsing(url, tmp_path, microphone=voice) as tab:
         await tab.run("document.getElementById('settings').open = true; true")
