@@ -79,7 +79,7 @@ async function open({ withMicrophone }) {
   say('Connecting …', 'wait');
   try {
     if (!models.chosen) await models.load($('key').value);
-    context = new AudioContext({ sampleRate: 24000 });
+    context = media.context(24000);
     await context.resume();
     settings = chosen(models);
     if (withMicrophone) await openMicrophone();

@@ -1,4 +1,4 @@
-// Microphone and camera, and why they cannot be had, in words for people.
+// Microphone, camera and what their sound goes through; why they cannot be had, in words for people.
 
 export class MediaError extends Error {}
 
@@ -19,6 +19,21 @@ async function ask(constraints, what) {
     return await navigator.mediaDevices.getUserMedia(constraints);
   } catch (error) {
     throw new MediaError(reason(error, what));
+  }
+}
+
+// A context for sound at `rate`. Where the browser brings no stream to another rate than the device's
+// (Firefox), at the device's.
+export function context(rate) {
+  const wanted = new AudioContext({ sampleRate: rate });
+  const device = new AudioContext();
+  try {
+    wanted.createMediaStreamSource(device.createMediaStreamDestination().stream);
+    device.close();
+    return wanted;
+  } catch {
+    wanted.close();
+    return device;
   }
 }
 

@@ -108,6 +108,7 @@ export class Socket {
     if (event.type === 'response.done' && this.playing) this.playing.whole = true;
     if (event.type === 'input_audio_buffer.speech_started') this.silence();
     this.handlers.event(event);
+    this.#hasPlayed(this.played); // of what is whole only now, all may have been played
   }
 
   #hasPlayed(samples) {
