@@ -93,15 +93,18 @@ class Pace:
         self._punctuality = punctuality
 
     async def next(self) -> float:
-        """Waits until a frame is due; returns the time."""
+        """Waits until a frame is due and returns when that was, however late it is by then.
+
+        So what is measured from a moment in the frame counts from when it was said: a line or a
+        loop that holds frames up makes no wait shorter.
+        """
         loop = asyncio.get_running_loop()
         due = self._pacer.next(loop.time())
         await asyncio.sleep(max(0.0, due.at_s - loop.time()))
-        now_s = loop.time()
         self._punctuality.note(
-            now_s - due.at_s, skipped_frames=due.skipped_frames, frame_s=self._frame_s
+            loop.time() - due.at_s, skipped_frames=due.skipped_frames, frame_s=self._frame_s
         )
-        return now_s
+        return due.at_s
 
 
 class SocketLine:

@@ -116,7 +116,7 @@ class Saying:
     """An utterance on its way; the moments are on the loop's clock, None before they are reached.
 
     Attributes:
-        sound_at_s: Its first sound was sent.
+        sound_at_s: The frame with its first sound was due.
         onset_at_s: Its speech began.
         ended_at_s: Its speech ended.
         finished: Set once all of it was sent.
@@ -147,27 +147,27 @@ class Voice:
         self._saying, self._sent = Saying(utterance), 0
         return self._saying
 
-    def next_frame(self, now_s: float) -> bytes:
-        """Returns the frame whose last sample the microphone has at `now_s`."""
+    def next_frame(self, due_s: float) -> bytes:
+        """Returns the frame whose last sample the microphone has at `due_s`."""
         saying = self._saying
         if saying is None:
             return self.silence
         frames = saying.utterance.frames
         frame = frames[self._sent]
         self._sent += 1
-        self._mark(saying, now_s)
+        self._mark(saying, due_s)
         if self._sent == len(frames):
             saying.finished.set()
             self._saying = None
         return frame
 
-    def _mark(self, saying: Saying, now_s: float) -> None:
+    def _mark(self, saying: Saying, due_s: float) -> None:
         """Notes what this frame has reached: it ends `behind_s` after that."""
         said = saying.utterance
         until_s = self._sent * self.frame_s
         if saying.sound_at_s is None and until_s >= said.sound_s:
-            saying.sound_at_s = now_s
+            saying.sound_at_s = due_s
         if saying.onset_at_s is None and until_s >= said.onset_s:
-            saying.onset_at_s = now_s - (until_s - said.onset_s)
+            saying.onset_at_s = due_s - (until_s - said.onset_s)
         if saying.ended_at_s is None and (until_s >= said.end_s or self._sent == len(said.frames)):
-            saying.ended_at_s = now_s - max(0.0, until_s - said.end_s)
+            saying.ended_at_s = due_s - max(0.0, until_s - said.end_s)
