@@ -165,7 +165,7 @@ def load_checkpoint(
     tokenizer = Tokenizer.load(directory)
     check_markers(config, tokenizer)
     speakers = load_speakers(directory / SPEAKERS_FILE, config, place)
-    image_bounds = load_image_bounds(directory)
+    image_bounds = IMAGE_BOUNDS if config.thinker.vision is None else load_image_bounds(directory)
     networks = _load_networks(directory, config, chosen, place, progress)
     if networks.talker.spelling is not None:
         networks.talker.spelling.learn_letters(tokenizer)

@@ -196,20 +196,25 @@ def load_image_bounds(directory: str | Path) -> PixelBounds:
     """The bounds a checkpoint's preprocessor_config.json gives; `IMAGE_BOUNDS` where it has none.
 
     Raises:
-        CheckpointError: the file is there and not readable as JSON with whole numbers.
+        CheckpointError: the file is there and does not give whole numbers that can be bounds.
     """
     path = Path(directory) / "preprocessor_config.json"
     if not path.exists():
         return IMAGE_BOUNDS
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        size = data.get("size", {})
+        data = json.loads(path.read_bytes())
+        size = data.get("size") or {}
+        fewest, most = IMAGE_BOUNDS.min_pixels, IMAGE_BOUNDS.max_pixels
         return PixelBounds(
-            min_pixels=int(data.get("min_pixels", size.get("shortest_edge", 4 * 28 * 28))),
-            max_pixels=int(data.get("max_pixels", size.get("longest_edge", 1280 * 28 * 28))),
+            min_pixels=_first_of(data.get("min_pixels"), size.get("shortest_edge"), fewest),
+            max_pixels=_first_of(data.get("max_pixels"), size.get("longest_edge"), most),
         )
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError, ConfigError) as error:
         raise CheckpointError(f"{path} does not give pixel bounds: {error}") from None
+
+
+def _first_of(*values: Any) -> int:
+    return int(next(value for value in values if value is not None))
 
 
 def _checked(image: RGB) -> RGB:

@@ -9,15 +9,14 @@ Knows which updates have no answer yet, and what stood before each. Does not kno
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from streaming.protocol.commands import UpdateInstructions
 from streaming.protocol.engine_events import InstructionsRefused, InstructionsUpdated
 from streaming.protocol.errors import ProtocolError
 from streaming.protocol.outbox import Outbox
 from streaming.protocol.session_options import SessionConfig
-
-# What an update of them is refused with as a whole; the choice may name one of the tools.
-_TOLD = ("instructions", "tools", "tool_choice")
+from streaming.protocol.tools import kept_choice
 
 
 @dataclass(slots=True)
@@ -26,6 +25,7 @@ class _Update:
     event_id: str | None
     param: str
     before: SessionConfig
+    choice: str | dict[str, Any]
 
 
 class Briefing:
@@ -43,7 +43,7 @@ class Briefing:
             return
         param = "session.instructions" if is_told else "session.tools"
         update_id = self._outbox.make_id("update")
-        self._waiting.append(_Update(update_id, event_id, param, before))
+        self._waiting.append(_Update(update_id, event_id, param, before, after.tool_choice))
         self._outbox.command(
             UpdateInstructions(update_id=update_id, instructions=after.instructions, tools=tools)
         )
@@ -66,4 +66,16 @@ class Briefing:
             # A later update replaces it anyway, unless that is refused as well.
             self._waiting[place].before = update.before
             return config
-        return config.model_copy(update={name: getattr(update.before, name) for name in _TOLD})
+        return _taken_back(config, update)
+
+
+def _taken_back(config: SessionConfig, update: _Update) -> SessionConfig:
+    """The options without the update; a choice among tools that was made since then stays."""
+    before = update.before
+    chosen = before.tool_choice if config.tool_choice == update.choice else config.tool_choice
+    back = {
+        "instructions": before.instructions,
+        "tools": before.tools,
+        "tool_choice": kept_choice(chosen, before.tools),
+    }
+    return config.model_copy(update=back)

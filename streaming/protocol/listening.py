@@ -94,6 +94,8 @@ class Listening:
             except NoJudgeError as error:
                 param = "session.audio.input.turn_detection.type"
                 raise CapabilityError(str(error), param) from None
+            if (vad is None) != (self._config.vad(self._limits) is None):
+                self._input.end_refused()  # the next turn is another's to end
         self.denoises = self._ear.set_noise_reduction(config.noise_level)
         self._config = config
 

@@ -58,6 +58,7 @@ def not_applied(
         "audio.input.noise_reduction": heard.noise_reduction is not None and not denoises,
         **{f"audio.input.transcription.{name}": True for name in hints},
         "audio.output.format": not has_formats and config.audio.output.format != PcmFormat(),
+        "include": bool(config.include) and heard.transcription is None,
         "reasoning": config.reasoning is not None,
         "tracing": config.tracing is not None,
     }

@@ -156,11 +156,17 @@ def test_bounds_come_from_the_checkpoint(tmp_path):
     for data in (
         {"min_pixels": 3136, "max_pixels": 12845056},
         {"size": {"shortest_edge": 3136, "longest_edge": 12845056}},
+        {"max_pixels": 12845056, "size": None},
+        {
+            "min_pixels": None,
+            "max_pixels": None,
+            "size": {"shortest_edge": 3136, "longest_edge": 12845056},
+        },
     ):
         path.write_text(json.dumps(data))
         bounds = PixelBounds(min_pixels=3136, max_pixels=12845056)
         assert load_image_bounds(tmp_path) == bounds
-    for wrong in ("[]", '{"min_pixels": "many"}', "{"):
+    for wrong in ("[]", '{"min_pixels": "many"}', "{", '{"min_pixels": 2000000}', '{"size": 3}'):
         path.write_text(wrong)
         with pytest.raises(CheckpointError, match="does not give pixel bounds"):
             load_image_bounds(tmp_path)

@@ -12,6 +12,7 @@ from model.recipes.omni_mini import (
     hearing_data,
     lessons,
     letters,
+    training,
     whisper_start,
 )
 from model.recipes.omni_mini.hearing_data import Utterance
@@ -214,6 +215,12 @@ def test_stages_a_and_b_learn_and_resume(tokenizer, tmp_path):
     letters.train_ear(again, utterances, plan, tmp_path / "b", loss, measured)
     tensors = hearing.export_tensors(tmp_path / "b")
     assert set(tensors) == {f"thinker.audio_tower.{name}" for name in again.tower.state_dict()}
+
+
+def test_a_run_of_another_version_is_named(tmp_path):
+    torch.save({"ear": {}, "optimiser": {}, "step": 1}, tmp_path / "state.pt")
+    with pytest.raises(ValueError, match=r"state\.pt was saved by another version .*model, opt"):
+        training.trained(tmp_path)
 
 
 def make_student():

@@ -21,7 +21,7 @@ from model.recipes.omni_mini import ids
 from model.recipes.omni_mini.lessons import Chat, Lesson
 from model.recipes.omni_mini.letters import TrainingPlan
 from model.recipes.omni_mini.shape import DELTA_LAYERS
-from model.recipes.omni_mini.training import Losses, Run, attend_written_out
+from model.recipes.omni_mini.training import Losses, Run, attend_written_out, trained
 from model.thinker import Thinker
 
 _log = logging.getLogger("omnilive.recipes.adapt")
@@ -273,7 +273,7 @@ class _Deltas(nn.Module):
 
 def export_tensors(directory: Path) -> dict[str, Tensor]:
     """The deltas of a finished run, in bfloat16, as `thinker_delta.<name>.lora_A` and `.lora_B`."""
-    state = torch.load(directory / "state.pt", weights_only=True)["model"]
+    state = trained(directory)
     found = {}
     for key, tensor in state.items():
         name, _, kind = key.removeprefix("pairs.").rpartition("/")

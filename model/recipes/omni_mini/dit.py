@@ -23,7 +23,7 @@ from model.figures import DiTConfig
 from model.flow import solve
 from model.precision import half_precision
 from model.recipes.omni_mini.codec import CODES, FRAMES_A_CODE, whole_codes
-from model.recipes.omni_mini.training import Run, Schedule
+from model.recipes.omni_mini.training import Run, Schedule, trained
 from model.speech_mel import MEL_BINS, speech_mel
 
 DIT_CONFIG = DiTConfig(
@@ -233,5 +233,5 @@ def start_quiet(model: DiT, mean_mel: Tensor) -> None:
 
 def export_tensors(directory: Path) -> dict[str, Tensor]:
     """Returns the trained DiT's tensors under their published names."""
-    state = torch.load(directory / "state.pt", weights_only=True)["model"]
+    state = trained(directory)
     return {_PREFIX + name: tensor for name, tensor in state.items()}

@@ -28,7 +28,7 @@ from model.recipes.omni_mini.ear import (
     word_errors,
 )
 from model.recipes.omni_mini.hearing_data import Utterance
-from model.recipes.omni_mini.training import Losses
+from model.recipes.omni_mini.training import Losses, trained
 
 TOWER_PREFIX = "thinker.audio_tower."
 _WORD = re.compile(r"[A-Za-z']+")
@@ -256,7 +256,7 @@ def export_tensors(directory: Path) -> dict[str, Tensor]:
     Args:
         directory: Stage B's folder, with `state.pt`.
     """
-    state = torch.load(directory / "state.pt", weights_only=True)["model"]
+    state = trained(directory)
     prefix = "tower."
     return {
         TOWER_PREFIX + name.removeprefix(prefix): tensor

@@ -9,7 +9,6 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,7 +41,7 @@ from model.recipes.omni_mini.lessons import Chat, Lesson, simulate
 from model.recipes.omni_mini.letters import TrainingPlan, letter_errors, letters_only, train_ear
 from model.recipes.omni_mini.stages import Work
 from model.recipes.omni_mini.thinker_base import base_thinker, base_tokenizer
-from model.recipes.omni_mini.training import published
+from model.recipes.omni_mini.training import published, trained
 
 REPLY_TOKENS = 24
 # Position, convolution and the lowest layers keep what stage A gave them: a third less work.
@@ -99,7 +98,7 @@ def hearing(work: Work) -> None:
         if work.start is not None:
             ear.tower.load_state_dict(published(work.start, TOWER_PREFIX))
         else:
-            ear.start_from_letters(_state(work.directory / "letters"))
+            ear.start_from_letters(trained(work.directory / "letters"))
     # An ear that knows its tokens needs no letters.
     loss = HearingLoss(letters_steps=200 if work.start is None else 0)
     dev = [u for u in _dev(work, 80) if ear.targets.knows(ear.speller.spell(u.text).ids)]
@@ -192,7 +191,7 @@ def _streams(work: Work) -> dict[str, list[tuple[str, Tensor]]]:
     if work.start is not None and not (work.directory / "tokens" / "state.pt").exists():
         ear.tower.load_state_dict(published(work.start, TOWER_PREFIX))
     else:
-        ear.load_state_dict(_state(work.directory / "tokens"))
+        ear.load_state_dict(trained(work.directory / "tokens"))
     rng = np.random.default_rng(77)
     asked = _replies(work)
     familiar = [utterance for utterance in known if utterance.text in asked] or known
@@ -239,11 +238,6 @@ def _plan(work: Work, *, steps: int, smoke_steps: int, seed: int) -> TrainingPla
         measure_every_steps=smoke_steps if work.smoke else 100,
         seed=seed,
     )
-
-
-def _state(directory: Path) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = torch.load(directory / "state.pt", weights_only=True)["model"]
-    return found
 
 
 def _utterances(work: Work, *names: str) -> list[Utterance]:

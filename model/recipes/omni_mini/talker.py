@@ -24,7 +24,7 @@ from model.precision import half_precision
 from model.recipes.omni_mini.codec import CODES, Codec
 from model.recipes.omni_mini.talker_data import Example, lay_out
 from model.recipes.omni_mini.thinker_base import base_tokenizer
-from model.recipes.omni_mini.training import Run, Schedule, attend_written_out
+from model.recipes.omni_mini.training import Run, Schedule, attend_written_out, trained
 from model.talker import Talker
 from model.tokenizer import Tokenizer
 
@@ -259,5 +259,5 @@ def validate(objective: TalkerObjective, held: Sequence[int]) -> dict[str, float
 
 def export_tensors(directory: Path) -> dict[str, Tensor]:
     """Returns the trained Talker under its published names (`talker.…`)."""
-    state = torch.load(directory / "state.pt", weights_only=True)["model"]
+    state = trained(directory)
     return {f"talker.{name}": tensor for name, tensor in state.items()}

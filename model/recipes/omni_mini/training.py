@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +65,27 @@ def attend_written_out(layer: int, query: Tensor, key: Tensor, value: Tensor) ->
     return out
 
 
+def saved(path: Path) -> dict[str, Any]:
+    """Reads a run's `state.pt`: `model`, `optimizer` and `step`.
+
+    Raises:
+        ValueError: It is another version's; names the file.
+    """
+    state: dict[str, Any] = torch.load(path, weights_only=True)
+    if absent := {"model", "optimizer", "step"} - set(state):
+        raise ValueError(
+            f"{path} was saved by another version of the recipe (it lacks "
+            f"{', '.join(sorted(absent))}); move it away to begin anew"
+        )
+    return state
+
+
+def trained(directory: Path) -> dict[str, Tensor]:
+    """Reads what the run in `directory` has trained so far."""
+    tensors: dict[str, Tensor] = saved(directory / "state.pt")["model"]
+    return tensors
+
+
 @dataclass(slots=True)
 class Run:
     """One resumable training run."""
@@ -87,7 +109,7 @@ class Run:
         path = self.directory / "state.pt"
         if not path.exists():
             return False
-        state = torch.load(path, weights_only=True)
+        state = saved(path)
         self.model.load_state_dict(state["model"])
         scales = [group.get("lr_scale", 1.0) for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])

@@ -18,7 +18,7 @@ from model.alias_free_kernels import compile_loops
 from model.bigvgan import BigVGAN
 from model.figures import BigVGANConfig
 from model.precision import half_precision
-from model.recipes.omni_mini.training import Run, Schedule
+from model.recipes.omni_mini.training import Run, Schedule, trained
 from model.recipes.omni_mini.vocoder_losses import (
     SpectrogramDiscriminator,
     discriminator_loss,
@@ -177,7 +177,7 @@ def train_vocoder(speech: Path, directory: Path, plan: VocoderPlan | None = None
 
 def export_tensors(directory: Path) -> dict[str, Tensor]:
     """Returns the trained vocoder's tensors under their published names."""
-    state = torch.load(directory / "state.pt", weights_only=True)["model"]
+    state = trained(directory)
     prefix = "generator."
     return {
         "token2wav.code2wav_bigvgan_model." + name.removeprefix(prefix): tensor

@@ -516,6 +516,20 @@ def test_a_pushed_turn_that_the_engine_gave_up_says_why_when_it_is_committed():
     assert kinds(rig.send("input_audio_buffer.commit"))[0] == "input_audio_buffer.committed"
 
 
+def test_a_turn_that_was_given_up_does_not_take_the_first_turn_of_a_detector():
+    rig = Rig(manual=True)
+    rig.hear(LOUD, 500)
+    item_id = rig.take_commands()[0].item_id
+    rig.engine(EngineFault(failure=Failure(code="x", message="y"), item_id=item_id, fatal=False))
+    detection = {"turn_detection": {"type": "server_vad"}}
+    rig.update({"type": "realtime", "audio": {"input": detection}})
+    events = rig.hear(QUIET, 500) + rig.hear(LOUD, 1000) + rig.hear(QUIET, 1500)
+    assert kinds(events)[:2] == [
+        "input_audio_buffer.speech_started",
+        "input_audio_buffer.speech_stopped",
+    ]
+
+
 def test_silence_under_detection_is_not_in_the_buffer_when_it_is_turned_off():
     rig = Rig(limits=Limits(max_turn_ms=1000))
     rig.hear(QUIET, 2000)

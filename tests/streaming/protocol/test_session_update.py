@@ -130,6 +130,7 @@ def test_transcription_shows_rare_keys_only_when_set():
         ({"tracing": "auto"}, "tracing"),
         ({"tracing": {"workflow_name": "w"}}, "tracing"),
         ({"reasoning": {"effort": "low"}}, "reasoning"),
+        ({"include": ["item.input_audio_transcription.logprobs"]}, "include"),
     ],
 )
 def test_what_has_no_effect_is_accepted_and_said_so(patch, path):
@@ -455,6 +456,17 @@ def test_refused_instructions_that_were_replaced_meanwhile_change_nothing():
     assert kinds(refuse(rig, first)) == ["error"]
     assert rig.session.instructions == "Be kind."
     assert rig.engine(InstructionsUpdated(update_id=second.update_id)) == []
+
+
+def test_a_choice_that_was_made_since_then_stays():
+    rig = Rig()
+    rig.engine(InstructionsUpdated(update_id=told(rig, tools=[TOOL]).update_id))
+    command = told(rig, instructions="Too long.")
+    rig.update({"type": "realtime", "tool_choice": "none"})
+    assert refuse(rig, command)[1]["session"]["tool_choice"] == "none"
+    command = told(rig, tools=[TOOL, {**TOOL, "name": "g"}])
+    rig.update({"type": "realtime", "tool_choice": {**CHOICE, "name": "g"}})
+    assert refuse(rig, command)[1]["session"]["tool_choice"] == "auto", "g is not among them"
 
 
 def test_of_two_that_are_refused_neither_is_left():
