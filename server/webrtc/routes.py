@@ -11,7 +11,7 @@ from pydantic import Field
 from python_multipart.exceptions import MultipartParseError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Message
@@ -19,6 +19,7 @@ from starlette.types import Message
 from server.bodies import read_body
 from server.errors import UnauthorizedError
 from server.gateway import Gateway
+from server.leaving import while_there
 from server.sessions import limits_of, profile_of
 from server.settings import Settings
 from server.webrtc.call import Call
@@ -65,8 +66,13 @@ async def open_call(request: Request) -> Response:
         ready = gateway.admit(request.query_params.get("model"), visitor)
         offer = read_offer(sdp, max_candidates=gateway.settings.max_candidates)
         call = Call(gateway, ready, visitor, session, offer)
-        answer = await call.answer()
-    gateway.calls.start(call)
+        try:
+            async with while_there(request):
+                answer = await call.answer()
+                gateway.calls.start(call)
+        except ClientDisconnect:
+            call.hang_up("its client left before the answer")  # where it has just been started
+            return Response(status_code=499)
     headers = {"Location": f"{CALLS}/{call.call_id}"}
     return Response(answer, 201, headers, media_type=SDP)
 

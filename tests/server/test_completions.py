@@ -18,7 +18,7 @@ from server.settings import load_settings
 from server.sound_files import decoded_sound, encoded_sound
 from streaming.engine.messages.commands import Respond
 from streaming.protocol.errors import ProtocolError
-from tests.server.webrtc.rig import Rig, ScriptedEngine
+from tests.server.webrtc.rig import Asking, Rig, ScriptedEngine
 
 SHORT = {"max_completion_tokens": 6}
 HELLO = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello."}]
@@ -65,25 +65,8 @@ def test_an_answer_in_every_format(kind):
 # --- a scripted engine ------------------------------------------------------------------------
 
 
-class Asking:
-    """A client of the application in this process, which may leave."""
-
-    def __init__(self, app, body):
-        self._scope = {
-            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1", "method": "POST", "scheme": "http", "server": ("server", 80),
-            "client": ("198.51.100.9", 1), "root_path": "", "path": "/v1/chat/completions",
-            "raw_path": b"/v1/chat/completions", "query_string": b"", "headers": [], "state": {},
-        }  # fmt: skip
-        self._in = asyncio.Queue()
-        self._in.put_nowait({"type": "http.request", "body": json.dumps(body).encode()})
-        self.out = asyncio.Queue()
-        self.task = asyncio.create_task(app(self._scope, self._in.get, self.out.put))
-
-    async def leave(self):
-        self._in.put_nowait({"type": "http.disconnect"})
-        async with asyncio.timeout(20):
-            await self.task
+def asked(rig, body):
+    return Asking(rig.app, "/v1/chat/completions", json.dumps(body).encode())
 
 
 class Musing(ScriptedEngine):
@@ -120,7 +103,7 @@ async def scripted(engine, **settings):
 @pytest.mark.parametrize("streams", [False, True])
 async def test_a_client_that_leaves_before_its_answer_gives_its_seat_back(streams):
     async with scripted(Musing()) as rig:
-        asking = Asking(rig.app, {"model": "scripted", "messages": HELLO, "stream": streams})
+        asking = asked(rig, {"model": "scripted", "messages": HELLO, "stream": streams})
         async with asyncio.timeout(20):
             await rig.engine.asked.wait()
         assert len(rig.gateway.conversations) == 1
@@ -146,7 +129,7 @@ async def test_what_is_decoded_has_a_seat(monkeypatch):
 
     monkeypatch.setattr(MediaFiles, "part", decode_slowly)
     async with scripted(ScriptedEngine(), max_conversations=1) as rig:
-        asking = Asking(rig.app, with_sound(wav()))
+        asking = asked(rig, with_sound(wav()))
         async with asyncio.timeout(20):
             await begun.wait()
             reply = await rig.http.post("/v1/chat/completions", json=with_sound(wav()))

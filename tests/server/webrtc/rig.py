@@ -256,6 +256,32 @@ class Peer:
             self.heard.append((time.monotonic(), float(np.abs(samples).max()), frame.samples))
 
 
+class Asking:
+    """A client that posts something to the application in this process, and may leave."""
+
+    def __init__(self, app, path, body, content_type="application/json"):
+        self._scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1", "method": "POST", "scheme": "http", "server": ("server", 80),
+            "client": ("198.51.100.9", 1), "root_path": "", "path": path,
+            "raw_path": path.encode(), "query_string": b"", "state": {},
+            "headers": [(b"content-type", content_type.encode())],
+        }  # fmt: skip
+        self._in = asyncio.Queue()
+        self._in.put_nowait({"type": "http.request", "body": body})
+        self.out = asyncio.Queue()
+        self.task = asyncio.create_task(app(self._scope, self._in.get, self.out.put))
+
+    def goes(self):
+        """Leaves, and does not wait for what becomes of that."""
+        self._in.put_nowait({"type": "http.disconnect"})
+
+    async def leave(self):
+        self.goes()
+        async with asyncio.timeout(20):
+            await self.task
+
+
 class Rig:
     """The gateway, its engine, and an HTTP client for it."""
 

@@ -1,5 +1,6 @@
 """The HTTP side of calls: what is taken, what is refused and in which words."""
 
+import asyncio
 import json
 from contextlib import suppress
 
@@ -7,12 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from server.clock import unix_s
 from server.errors import SettingsError
 from server.settings import load_settings
 from server.webrtc.errors import OfferError
 from server.webrtc.ice import IceServers
 from server.webrtc.offer import MAX_MESSAGE_BYTES, read_offer
-from tests.server.webrtc.rig import Peer, calling
+from streaming.engine.messages.commands import OpenConversation
+from streaming.engine.messages.events import ConversationOpened
+from tests.server.webrtc.rig import Asking, Peer, calling
 
 CALLS = "/v1/realtime/calls"
 SDP = {"content-type": "application/sdp"}
@@ -174,6 +178,30 @@ async def test_an_engine_that_is_not_there_is_503(offer):
         rig.engine.ready = None
         status, error = await refused(rig, content=offer, headers=SDP)
         assert (status, error["code"]) == (503, "engine_not_ready")
+
+
+@pytest.mark.parametrize("the_engine", ["is silent", "answers meanwhile"])
+async def test_a_client_that_leaves_while_its_call_is_opened_gives_its_seat_back(offer, the_engine):
+    async with calling(max_conversations=1) as rig:
+        asked = asyncio.Event()
+
+        def answers(message):
+            if isinstance(message, OpenConversation):
+                asked.set()
+            return ()
+
+        rig.engine.answers = answers
+        asking = Asking(rig.app, CALLS, offer.encode(), SDP["content-type"])
+        async with asyncio.timeout(20):
+            await asked.wait()
+        (name,) = rig.gateway.conversations
+        asking.goes()
+        if the_engine == "answers meanwhile":
+            rig.engine.queues[name].put_nowait(ConversationOpened(conversation_id=name))
+        async with asyncio.timeout(20):
+            await asking.task
+        assert (await asking.out.get())["status"] == 499
+        await rig.until_empty()
 
 
 async def test_a_second_offer_for_a_call_is_told_what_to_do():
