@@ -60,9 +60,10 @@ async def join_call(websocket: WebSocket, gateway: Gateway, sideband: Sideband) 
     Raises:
         ServerError: It may not join, or the line ended from our side; says why.
     """
-    visitor = gateway.doors.let_in(websocket)
+    call_id = websocket.query_params["call_id"]
+    visitor = gateway.doors.let_in(websocket, gateway.calls.opener(call_id))
     gateway.doors.count_opening(visitor)
-    call = gateway.calls.find(websocket.query_params["call_id"], visitor.identity.owner)
+    call = gateway.calls.find(call_id, visitor)
     call.listeners.join(sideband)
     try:
         async with asyncio.TaskGroup() as group:

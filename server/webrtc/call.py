@@ -47,6 +47,7 @@ class Call:
     """One peer's conversation. `answer` begins it; `run` lives it, and always cleans up.
 
     Attributes:
+        visitor: Who opened it.
         listeners: Whoever is in it beside the peer.
     """
 
@@ -64,7 +65,7 @@ class Call:
             OfferError: The session's options are wrong.
         """
         self.call_id = f"rtc_{uuid4().hex}"
-        self.owner = visitor.identity.owner
+        self.visitor = visitor
         settings, playout = gateway.settings, Playout()
         self._ready, self._offer, self._settings = ready, offer, settings
         self._watch = watch = gateway.telemetry.watch("webrtc")

@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
+from server.doors import Visitor
 from server.settings import Settings
 from server.webrtc.errors import NoSuchCallError
 from server.webrtc.ice import IceServers
@@ -27,7 +28,7 @@ class Endable(Protocol):
     """A call, as much as needs to be known of it here."""
 
     call_id: str
-    owner: str | None
+    visitor: Visitor
     listeners: Listeners
 
     def hang_up(self, reason: str) -> None:
@@ -62,22 +63,27 @@ class Calls:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def hang_up(self, call_id: str, owner: str | None) -> None:
+    def opener(self, call_id: str) -> Visitor | None:
+        """Returns who opened a call; None if there is none of this id."""
+        call = self._calls.get(call_id)
+        return None if call is None else call.visitor
+
+    def hang_up(self, call_id: str, visitor: Visitor) -> None:
         """Asks for a call's end.
 
         Raises:
-            NoSuchCallError: There is none of this id that belongs to `owner`.
+            NoSuchCallError: There is none of this id that has the visitor's owner.
         """
-        self.find(call_id, owner).hang_up("the call was hung up")
+        self.find(call_id, visitor).hang_up("the call was hung up")
 
-    def find(self, call_id: str, owner: str | None) -> Endable:
+    def find(self, call_id: str, visitor: Visitor) -> Endable:
         """Returns an open call.
 
         Raises:
-            NoSuchCallError: There is none of this id that belongs to `owner`.
+            NoSuchCallError: There is none of this id that has the visitor's owner.
         """
         call = self._calls.get(call_id)
-        if call is None or call.owner != owner:
+        if call is None or call.visitor.identity.owner != visitor.identity.owner:
             raise NoSuchCallError(f"there is no call {call_id[:100]!r} here", "call_id")
         return call
 

@@ -80,8 +80,9 @@ async def open_call(request: Request) -> Response:
 async def hang_up(request: Request) -> Response:
     """`POST /v1/realtime/calls/{call_id}/hangup`: ends a call."""
     gateway: Gateway = request.app.state.gateway
-    visitor = gateway.doors.let_in(request)
-    gateway.calls.hang_up(request.path_params["call_id"], visitor.identity.owner)
+    call_id = request.path_params["call_id"]
+    visitor = gateway.doors.let_in(request, gateway.calls.opener(call_id))
+    gateway.calls.hang_up(call_id, visitor)
     return Response(status_code=200)
 
 

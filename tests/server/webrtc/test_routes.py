@@ -281,6 +281,24 @@ async def test_a_client_secret_carries_a_session_and_expires():
         assert (await rig.http.post(location + "/hangup", headers=key)).status_code == 200
 
 
+@pytest.mark.parametrize("whose", ["its own", "another", "none"])
+async def test_a_secret_that_has_expired_still_ends_the_call_that_it_opened(whose):
+    async with calling(api_keys="a-real-key") as rig:
+        key = {"authorization": "Bearer a-real-key"}
+        own, another = [
+            (await rig.http.post("/v1/realtime/client_secrets", headers=key)).json()["value"]
+            for _ in range(2)
+        ]
+        location = await rig.peer().call(headers={"authorization": f"Bearer {own}"})
+        rig.gateway.doors.secrets._clock = lambda: unix_s() + 3600
+        secret = {"its own": own, "another": another, "none": None}[whose]
+        headers = {} if secret is None else {"authorization": f"Bearer {secret}"}
+        reply = await rig.http.post(location + "/hangup", headers=headers)
+        assert reply.status_code == (200 if secret == own else 401)
+        if secret == own:
+            await rig.until_empty()
+
+
 SECONDS = "expires_after.seconds"
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from server.clock import unix_s
 from server.conversation import LONG_FRAME_BYTES
 from server.errors import SlowReaderError
 from tests.server.webrtc.rig import calling
@@ -135,6 +136,25 @@ async def test_lines_into_calls_of_others_or_none_are_refused():
         side = line(rig, call_id, "the-first-key")
         assert (await side.hear())["type"] == "session.created"
         await side.close()
+
+
+async def test_a_secret_that_has_expired_still_leads_into_the_call_that_it_opened():
+    async with calling(**KEYS) as rig:
+        key = {"authorization": "Bearer the-first-key"}
+        own, another = [
+            (await rig.http.post("/v1/realtime/client_secrets", headers=key)).json()["value"]
+            for _ in range(2)
+        ]
+        path = await rig.peer().call(headers={"authorization": f"Bearer {own}"})
+        rig.gateway.doors.secrets._clock = lambda: unix_s() + 3600
+        call_id = path.rpartition("/")[2]
+        side = line(rig, call_id, own)
+        assert (await side.hear())["type"] == "session.created"
+        await side.close()
+        for secret, name in ((another, call_id), (own, "rtc_nobody")):
+            side = line(rig, name, secret)
+            assert (await side.hear())["error"]["code"] == "invalid_api_key"
+            assert await side.hear() == 1008
 
 
 async def test_so_many_lines_into_one_call():
