@@ -150,7 +150,9 @@ class Timeline:
         return self.restore_system(system)
 
     def restore_system(self, system: Piece) -> int:
-        """Brings a system message back whose room was kept free."""
+        """Brings a system message back whose room was kept free; nothing if it is there."""
+        if system is self._system:
+            return len(self)
         self._system = system
         self.room.system_tokens = len(system)
         return 0

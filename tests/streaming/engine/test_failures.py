@@ -192,6 +192,24 @@ def test_a_reply_ends_where_the_context_does(model: OmniModel) -> None:
     assert "40" in driver.done("r2").error.message
 
 
+@pytest.mark.parametrize("instructions", [None, "word " * 12])
+def test_a_reply_that_has_no_room_leaves_the_cache_as_it_is(
+    model: OmniModel, instructions: str | None
+) -> None:
+    offline = Offline(model)
+    template = offline.template
+    # An answer may be opened and closed in what is left, and nothing may stand in it.
+    ends = (template.answer_open, template.answer_open, template.answer_close)
+    whole = [*offline.system(), *offline.typed(QUESTION)]
+    driver = opened(model, context_tokens=sum(map(len, (*whole, *ends))))
+    driver.settle(TALK.typed("q", QUESTION))
+    # Before the loop could read anything again.
+    driver.engine._border.apply(TALK.respond("r", modality="text", instructions=instructions))
+    assert_remembers(driver, offline, whole)
+    driver.settle()
+    assert driver.done("r").error.code == "capacity"
+
+
 def test_an_instruction_that_does_not_fit_is_refused(model: OmniModel) -> None:
     driver = opened(model, context_tokens=40)
     driver.settle(OTHER.open(instructions="word " * 200))
