@@ -7,6 +7,7 @@ deadlines: the loop runs a pass when nobody waits for anything else.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -194,7 +195,7 @@ class Transcriber:
         if token not in self._model.text_end_ids:
             running.tokens.append(token)
             octets = tuple(self._model.tokenizer.token_bytes(token))
-            running.written.append(TranscriptToken(octets=octets, log_prob=float(chances[token])))
+            running.written.append(_written(octets, float(chances[token])))
             self._tell(running, running.stream.push(token))
             if len(running.tokens) < running.max_tokens:
                 return None
@@ -223,4 +224,15 @@ def _joined(sentences: Sequence[Sentence]) -> Iterator[TranscriptToken]:
     for number, sentence in enumerate(sentences):
         for place, token in enumerate(sentence):
             text = f" {token.text}" if number and not place else token.text
-            yield TranscriptToken(octets=tuple(text.encode()), log_prob=token.log_prob)
+            yield _written(tuple(text.encode()), token.log_prob)
+
+
+def _written(octets: tuple[int, ...], log_prob: float) -> TranscriptToken:
+    """A token as it is told.
+
+    Raises:
+        ArithmeticError: The networks computed no number for it.
+    """
+    if not math.isfinite(log_prob):
+        raise ArithmeticError(f"the log-probability of a token is {log_prob}")
+    return TranscriptToken(octets=octets, log_prob=log_prob)

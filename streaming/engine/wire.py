@@ -9,6 +9,7 @@ in. Does not know sockets, nor what a message means.
 
 from __future__ import annotations
 
+import math
 import types
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -32,7 +33,8 @@ def encode(message: Command | Event) -> list[bytes]:
     """Returns the frames of a message.
 
     Raises:
-        WireError: A text in it is none, for it has half a character (a lone surrogate).
+        WireError: A text in it is none, for it has half a character (a lone surrogate), or a number
+            is none that JSON can hold.
     """
     blobs: list[bytes] = []
     try:
@@ -72,6 +74,8 @@ def conversation_of(frames: list[bytes]) -> str | None:
 
 
 def _plain(value: Any, blobs: list[bytes]) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise WireError(f"{value} is no number that can be sent")  # orjson would write null
     if isinstance(value, bytes):
         blobs.append(value)
         return len(blobs)  # the index of its frame; the header is frame 0

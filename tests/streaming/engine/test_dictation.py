@@ -1,10 +1,13 @@
 """A checkpoint that takes dictation: what was said stands in the conversation as words."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from model.config import DictationConfig
+from model.dictation import HeardToken
 from model.mel import LogMel
 from model.omni import OmniModel
 from streaming.engine.engine import Engine
@@ -123,6 +126,17 @@ def test_an_item_without_sound_has_no_transcript(dictating: OmniModel) -> None:
     driver.settle(TALK.typed("q", "Hello."), TALK.transcribe("q"))
     (failed,) = driver.of(TranscriptFailed)
     assert "holds no sound" in failed.message
+
+
+def test_a_transcript_that_is_as_sure_as_no_number_fails_alone(dictating: OmniModel) -> None:
+    driver = opened(dictating)
+    driver.settle(*TALK.spoken("q", speech(0.7)))
+    driver.engine._conversations["c"].timeline.item("q").said = ((HeardToken("A", math.nan),),)
+    driver.settle(TALK.transcribe("q"), TALK.respond("r"))
+    (failed,) = driver.of(TranscriptFailed)
+    assert (failed.item_id, failed.code) == ("q", "internal_error")
+    assert not driver.of(InputTranscriptDelta)
+    assert driver.done("r").error is None
 
 
 def test_a_copied_item_can_be_asked_for_what_was_said(dictating: OmniModel) -> None:

@@ -117,6 +117,22 @@ def test_a_transcript_of_what_is_gone_fails(model: OmniModel) -> None:
     assert sorted(failed) == [("no", "unknown_item"), ("q", "unknown_item"), ("typed", "capacity")]
 
 
+def test_a_transcript_whose_chances_are_no_numbers_fails_alone(
+    model: OmniModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = opened(model)
+    driver.settle(*TALK.spoken("q", speech(0.5)))
+    logits = torch.full((model.config.thinker.text.vocab_size,), torch.nan)
+    with monkeypatch.context() as patched:
+        patched.setattr(model.thinker, "logits", lambda hidden: logits)
+        driver.settle(TALK.transcribe("q"))
+    (failed,) = driver.of(TranscriptFailed)
+    assert (failed.item_id, failed.code) == ("q", "internal_error")
+    assert not driver.of(InputTranscript)
+    driver.settle(TALK.transcribe("q"))
+    assert driver.of(InputTranscript)
+
+
 def test_a_checkpoint_without_a_prompt_for_it_says_so(model: OmniModel) -> None:
     driver = opened(with_extras(model, transcribe_prompt=None))
     assert not driver.engine.ready.transcribes

@@ -1,5 +1,6 @@
 """Every message comes back as it went, and nothing else gets in."""
 
+import math
 from dataclasses import fields
 from typing import get_args
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from streaming.engine.messages.commands import AddItem, Command, UserAudio
 from streaming.engine.messages.content import AudioPart, TextPart
-from streaming.engine.messages.events import Event, TextDelta
+from streaming.engine.messages.events import Event, InputTranscript, TextDelta, TranscriptToken
 from streaming.engine.wire import MAX_FRAME_BYTES, conversation_of, decode, encode
 from streaming.errors import WireError
 
@@ -36,6 +37,14 @@ def test_samples_travel_as_raw_frames() -> None:
     assert blobs == [pcm, b""]
     assert len(header) < 300
     assert decode([header, *blobs]) == message
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_a_number_that_json_has_not_is_not_sent(odd: float) -> None:
+    token = TranscriptToken(octets=(120,), log_prob=odd)
+    message = InputTranscript(conversation_id="c", item_id="i", text="x", tokens=(token,))
+    with pytest.raises(WireError, match=str(odd)):
+        encode(message)
 
 
 @pytest.mark.parametrize(
