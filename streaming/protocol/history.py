@@ -38,6 +38,17 @@ class History:
         assert item_id not in self._order, item_id
         self._order.append(item_id)
 
+    def reserve_answer(self, item_id: str) -> None:
+        """Take the place of a reply: the last, or before the open turn if that is last.
+
+        The engine puts it there too (`streaming/engine/beginnings.py`).
+        """
+        assert item_id not in self._order, item_id
+        place = len(self._order)
+        while place and self._order[place - 1] not in self._items:
+            place -= 1
+        self._order.insert(place, item_id)
+
     def show(self, item: AnyItem) -> None:
         """Fill the reserved place of an item: the client is told of it now."""
         assert item.item_id in self._order, item.item_id

@@ -158,7 +158,7 @@ class Replies:
 
     def _start(self, spec: ResponseSpec) -> None:
         self._active = response = self._new(spec)
-        self._history.reserve(response.item.item_id)
+        self._history.reserve_answer(response.item.item_id)
         self._outbox.command(_start_command(response))
 
     def _start_aside(self, spec: ResponseSpec) -> None:

@@ -58,7 +58,8 @@ class EngineModel:
                 self.items.remove(item)
             case c.StartResponse(response_id=response, item_id=item, modality=modality):
                 assert self.reply is None
-                self._add(item, len(self.items))
+                before_open = self.items[-1:] == [self.open_turn]
+                self._add(item, len(self.items) - before_open)
                 self.reply = Reply(response, item, modality)
             case c.CancelResponse(response_id=response):
                 assert self.reply is not None
