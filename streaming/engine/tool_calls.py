@@ -96,12 +96,14 @@ class ToolCallParser:
     Attributes:
         where: What the text taken so far ends in.
         calls: The calls that are over, in order.
+        no_words_since: There has been a call, and no words behind it yet.
     """
 
     def __init__(self, *, single: bool = False) -> None:
         self._single = single
         self.where = Where.TEXT
         self.calls: list[CallDone] = []
+        self.no_words_since = False
         self._events: list[CallEvent] = []
         self._pending = ""
         self._name = ""
@@ -174,7 +176,10 @@ class ToolCallParser:
 
     def _without_gap(self, words: str) -> str:
         """Leaves out the line breaks that follow a call."""
-        return words.lstrip("\n") if self.calls else words
+        if self.no_words_since:
+            words = words.lstrip("\n")
+            self.no_words_since = not words
+        return words
 
     def _take_beginning(self) -> str:
         """Takes a call up to its arguments; returns it whole if it turns out to be none."""
@@ -196,6 +201,7 @@ class ToolCallParser:
         """Ends a call whose fields do not stand in the usual order; one that is none is text."""
         call = _odd_call(body)
         if call is None:
+            self.no_words_since = False
             return OPEN + body + close
         self._name, self._arguments = call
         self._events.append(CallDelta(len(self.calls), self._name, self._arguments))
@@ -236,6 +242,7 @@ class ToolCallParser:
     def _end_call(self, *, complete: bool) -> None:
         done = CallDone(len(self.calls), self._name, self._arguments, complete)
         self.calls.append(done)
+        self.no_words_since = True
         self._events.append(done)
 
 

@@ -49,10 +49,9 @@ class Words:
 
     def push(self, token: int) -> str:
         """Takes the next token; returns the words that are certain now, perhaps none."""
-        text = self._stream.push(token)
-        if self._parser is not None:
-            text = self._parser.push(text)
-        self.last = self._kind(text)
+        characters = self._stream.push(token)
+        text = characters if self._parser is None else self._parser.push(characters)
+        self.last = self._kind(completes=bool(characters))
         match self.last:
             case Where.TEXT:
                 self._tokens += [*self._held, token]
@@ -69,8 +68,7 @@ class Words:
 
     def break_off(self) -> None:
         """The reply ends where it is: what may yet have become a call was not said."""
-        if self._parser is not None and self._parser.where is Where.CALL:
-            self._held = []
+        self._held = []
         self._end()
 
     def call_events(self) -> list[CallEvent]:
@@ -95,12 +93,12 @@ class Words:
         self._held = []
         return text
 
-    def _kind(self, text: str) -> Where:
-        """What the token is that made the parser give `text`."""
+    def _kind(self, *, completes: bool) -> Where:
+        """What the token is that the parser took last, if it `completes` characters."""
         if self._parser is None:
             return Where.TEXT
         match self._parser.where:
-            case Where.TEXT if self._parser.calls and not text:
+            case Where.TEXT if self._parser.no_words_since and completes:
                 return Where.CALL  # the end of a call, or the line break behind it
             case Where.TEXT:
                 return Where.TEXT
