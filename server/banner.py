@@ -16,6 +16,9 @@ from clients.python.client import DEFAULT_URL
 from server.running import Running
 
 PROGRAM = "omnilive"
+# Where this machine finds what listens on all of its addresses: those name no place to go to, and
+# a page of theirs gets no microphone.
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 BANNER = """
 omnilive serves {model} on {device}
 
@@ -37,16 +40,23 @@ def banner(running: Running) -> str:
     """Returns where to go and how to talk to it."""
     settings = running.gateway.settings
     has_keys = bool(settings.api_keys)
-    options = "" if running.url == DEFAULT_URL else f" --url {running.url}"
+    address = _from_here(running.address)
+    url = running.url.replace(running.address, address, 1)
+    options = "" if url == DEFAULT_URL else f" --url {url}"
     return BANNER.format(
         model=running.ready.model_id,
         device=settings.device,
-        url=running.url,
-        address=running.address,
+        url=url,
+        address=address,
         command=shlex.quote(own_command()),
         options=options + (" --key YOUR_KEY" if has_keys else ""),
         key="YOUR_KEY" if has_keys else "none",
     )
+
+
+def _from_here(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    return f"{WILDCARDS.get(host, host)}:{port}"
 
 
 def own_command() -> str:

@@ -55,6 +55,21 @@ def test_any_other_address_is_in_the_commands(address):
     assert said(address).count(f"--out answer.wav --url ws://{address}/v1/realtime\n") == 2
 
 
+@pytest.mark.parametrize(
+    ("bound", "here"), [("0.0.0.0:8001", "127.0.0.1:8001"), ("[::]:8000", "[::1]:8000")]
+)
+def test_all_addresses_are_shown_as_the_one_that_has_a_microphone(bound, here):
+    told = said(bound)
+    assert bound not in told
+    assert f"http://{here}/\n" in told
+    assert f'base_url="http://{here}/v1"' in told
+    assert told.count(f"--out answer.wav --url ws://{here}/v1/realtime\n") == 2
+
+
+def test_all_addresses_at_the_usual_port_need_no_option():
+    assert "--url" not in said("0.0.0.0:8000")
+
+
 def test_an_open_server_takes_any_key():
     told = said()
     assert 'api_key="none"' in told
