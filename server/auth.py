@@ -17,6 +17,7 @@ from typing import Any
 
 from server.clock import unix_s
 from server.errors import SettingsError, TooManySecretsError, UnauthorizedError
+from server.settings import names_of
 
 SECRET_PREFIX = "ek_"
 SECRET_BYTES = 32
@@ -50,13 +51,17 @@ ANYBODY = Identity()
 class ApiKeys:
     """The keys of the settings; none at all means that the server is open."""
 
-    def __init__(self, keys: Iterable[str] = ()) -> None:
+    def __init__(self, keys: Iterable[str] = (), *, setting: str = "api_keys") -> None:
         """Takes keys, or digests of them as `sha256:HEX`.
+
+        Args:
+            keys: As they are told.
+            setting: Which one told them, for the complaint about a bad one.
 
         Raises:
             SettingsError: A key is too short to be one.
         """
-        self._digests = tuple(_kept(key) for key in keys)
+        self._digests = tuple(_kept(key, setting) for key in keys)
 
     def __bool__(self) -> bool:
         return bool(self._digests)
@@ -145,13 +150,13 @@ def identify(keys: ApiKeys, client_secrets: ClientSecrets, key: str | None) -> I
     return Identity(owner=owner)
 
 
-def _kept(key: str) -> bytes:
+def _kept(key: str, setting: str) -> bytes:
     match = _DIGEST.fullmatch(key)
     if match:
         return bytes.fromhex(match[1])
     if len(key) < MIN_KEY_CHARS or key.startswith((SECRET_PREFIX, "sha256:")):
         raise SettingsError(
-            f"--api-keys / OMNILIVE_API_KEYS: a key of {len(key)} characters cannot be used; take "
+            f"{names_of(setting)}: a key of {len(key)} characters cannot be used; take "
             f"{MIN_KEY_CHARS} or more that do not begin with '{SECRET_PREFIX}', or sha256:HEX"
         )
     return digest_of(key)

@@ -48,7 +48,7 @@ class Gateway:
     def __post_init__(self) -> None:
         self.telemetry = Telemetry(self.settings, self.engine)
         self.doors = Doors(self.settings)
-        self.admins = ApiKeys(split(self.settings.admin_key))
+        self.admins = ApiKeys(split(self.settings.admin_key), setting="admin_key")
         self.calls = Calls(self.settings)
         self._empty.set()
 

@@ -288,6 +288,11 @@ def load_settings(**flags: Any) -> Settings:
         raise SettingsError("\n".join(map(_complaint, error.errors()))) from None
 
 
+def names_of(name: str) -> str:
+    """Returns what people call a setting: its flag and its variable."""
+    return f"--{name.replace('_', '-')} / {ENV_PREFIX}{name.upper()}"
+
+
 def engine_environment() -> dict[str, str]:
     """Returns the environment of the engine process: ours, and how its threads wait.
 
@@ -300,5 +305,4 @@ def engine_environment() -> dict[str, str]:
 
 def _complaint(error: Any) -> str:
     name = str(error["loc"][0]) if error["loc"] else "settings"
-    flag = "--" + name.replace("_", "-")
-    return f"{flag} / {ENV_PREFIX}{name.upper()}: {error['input']!r}: {error['msg']}"
+    return f"{names_of(name)}: {error['input']!r}: {error['msg']}"

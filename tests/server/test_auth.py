@@ -7,6 +7,9 @@ import pytest
 
 from server.auth import ApiKeys, ClientSecrets, digest_of, identify
 from server.errors import SettingsError, TooManySecretsError, UnauthorizedError
+from server.gateway import Gateway
+from server.settings import load_settings
+from tests.server.webrtc.rig import ScriptedEngine
 
 KEY = "sk-a-key-that-is-long"
 
@@ -70,6 +73,13 @@ def test_a_key_that_cannot_be_one_is_refused_without_being_shown(key):
     with pytest.raises(SettingsError, match="OMNILIVE_API_KEYS") as error:
         ApiKeys([key])
     assert key not in str(error.value)
+
+
+def test_a_bad_key_is_blamed_on_the_setting_that_has_it():
+    settings = load_settings(admin_key="short", api_keys=KEY)
+    with pytest.raises(SettingsError, match="--admin-key / OMNILIVE_ADMIN_KEY: ") as error:
+        Gateway(settings=settings, engine=ScriptedEngine())
+    assert "api" not in str(error.value)
 
 
 def test_a_secret_expires_and_is_forgotten():
