@@ -48,7 +48,8 @@ export class RealtimeClient extends Emitter<ClientEvents> {
   private line: Line | null = null;
   private token: string | null = null;
   private seen = 0; // number of the newest event
-  private tries = 0;
+  private tries = 0; // since a line was last steady: how long to wait for the next
+  private failures = 0; // tries in a row that never opened: when to give up
   private responding = false;
   private goneIsTold = false;
   private fatal: ErrorDetails | null = null;
@@ -151,9 +152,10 @@ export class RealtimeClient extends Emitter<ClientEvents> {
     clearTimeout(this.pingTimer);
     clearTimeout(this.steadyTimer);
     if (this.fatal) return this.finish(`${this.fatal.message} (${this.fatal.code})`);
-    if (this.tries >= this.options.maxTries) return this.finish(`${reason}; gave up after ${this.tries} tries`);
+    if (this.failures >= this.options.maxTries) return this.finish(`${reason}; gave up after ${this.failures} tries`);
     const delayMs = Math.min(this.options.maxRetryMs, this.options.retryMs * 2 ** this.tries);
     this.tries += 1;
+    this.failures += 1; // unless the next one opens
     if (!this.setState('waiting', reason)) return;
     // Somewhat at random, so that not all clients of a server that was away come back at once.
     this.retryTimer = setTimeout(() => this.dial(), delayMs * (0.5 + Math.random() / 2));
@@ -268,6 +270,7 @@ export class RealtimeClient extends Emitter<ClientEvents> {
   private up(reason: string): void {
     if (this.isClosed) return;
     this.fatal = null;
+    this.failures = 0;
     // One that opens and drops at once is not to be dialled at once, for ever.
     this.steadyTimer = setTimeout(() => (this.tries = 0), this.options.deadMs);
     this.line?.up(this.token === null ? null : this.options.deadMs);
@@ -306,7 +309,7 @@ export class RealtimeClient extends Emitter<ClientEvents> {
     if (this.line?.isOpen) {
       const text = JSON.stringify({ type: 'x_ping' });
       this.line.send(text);
-      this.outgoing.sent(text);
+      this.outgoing.sentOurs(text);
     }
     this.pingTimer = setTimeout(() => this.ping(), this.options.pingMs);
   }

@@ -18,7 +18,7 @@ export interface ClientOptions {
   connectMs?: number;
   retryMs?: number; // before the first try to come back; doubled for each further one
   maxRetryMs?: number;
-  maxTries?: number;
+  maxTries?: number; // to come back that never opened, in a row; then it gives up
   WebSocket?: SocketClass;
 }
 

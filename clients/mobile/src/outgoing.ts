@@ -18,6 +18,7 @@ export class QueueFullError extends Error {
 interface Frame {
   text: string;
   audioMs: number; // 0: no sound, and must not be lost
+  ours?: boolean; // not the user's: no loss where it goes
 }
 
 export interface OutgoingLimits {
@@ -81,14 +82,13 @@ export class Outgoing {
     if (this.unackedBytes > this.limits.maxUnackedBytes) return null;
     const frame = this.again.shift() ?? this.takeWaiting();
     if (!frame) return null;
-    if (keepsUnacked) this.sent(frame.text, frame.audioMs);
+    if (keepsUnacked) this.sent(frame);
     return frame.text;
   }
 
-  // A frame is on its way; until its arrival is known it is kept.
-  sent(text: string, audioMs = 0): void {
-    this.unacked.push({ text, audioMs });
-    this.unackedBytes += text.length;
+  // A frame that the client sent by itself, past all that waits; it counts among those that arrive.
+  sentOurs(text: string): void {
+    this.sent({ text, audioMs: 0, ours: true });
   }
 
   // So many frames of this conversation have arrived.
@@ -109,7 +109,8 @@ export class Outgoing {
   // A new conversation begins, with these frames; nothing was sent in it yet, and what waits was not
   // meant for it.
   begin(first: string[]): void {
-    const gone = [...this.unacked, ...this.again, ...this.waiting].filter(({ text }) => !first.includes(text));
+    const all = [...this.unacked, ...this.again, ...this.waiting];
+    const gone = all.filter(({ text, ours }) => !ours && !first.includes(text));
     this.waiting = first.map((text) => ({ text, audioMs: 0 }));
     this.again = [];
     this.unacked = [];
@@ -118,6 +119,12 @@ export class Outgoing {
     if (!gone.length) return;
     const audioMs = gone.reduce((sum, frame) => sum + frame.audioMs, 0);
     this.dropped({ reason: 'conversation_gone', events: gone.length, audioMs });
+  }
+
+  // A frame is on its way; until its arrival is known it is kept.
+  private sent(frame: Frame): void {
+    this.unacked.push(frame);
+    this.unackedBytes += frame.text.length;
   }
 
   private takeWaiting(): Frame | undefined {

@@ -193,10 +193,10 @@ test('what came before and comes again is passed over', () => {
   assert.equal(seen.events.filter((type) => type === 'response.done').length, 1);
 });
 
-test('a line that opens and drops is dialled ever more rarely, and given up in the end', () => {
-  const { seen } = opened({ maxTries: 4 });
+test('a line that opens and drops is dialled ever more rarely, and is not given up', () => {
+  const { seen } = opened({ maxTries: 2 });
   newest().cut();
-  for (const delayMs of [250, 500, 1000, 2000]) {
+  for (const delayMs of [250, 500, 1000, 2000, 4000, 8000, 8000, 8000]) {
     const before = sockets.length;
     mock.timers.tick(delayMs - 1);
     assert.equal(sockets.length, before, `${delayMs} ms`);
@@ -206,7 +206,40 @@ test('a line that opens and drops is dialled ever more rarely, and given up in t
     assert.equal(seen.states.at(-1), 'open');
     newest().cut();
   }
-  assert.match(seen.reasons.at(-1), /gave up after 4 tries/);
+  assert.equal(seen.states.at(-1), 'waiting');
+});
+
+test('tries that never open are given up, whatever opened before them', () => {
+  const { seen } = opened({ maxTries: 3 });
+  newest().cut();
+  for (const opens of [false, false, true, false, false, false]) {
+    assert.equal(seen.states.at(-1), 'waiting');
+    comeBack();
+    if (opens) newest().say('x_resumed', { missed: 0, received: 0 });
+    newest().cut();
+  }
+  assert.equal(seen.states.at(-1), 'closed');
+  assert.match(seen.reasons.at(-1), /gave up after 3 tries/);
+});
+
+test('a first connection that never opens is given up after as many tries', async () => {
+  const { client, seen } = make({ maxTries: 2 });
+  const opening = client.connect();
+  newest().cut();
+  for (let again = 0; again < 2; again += 1) comeBack().cut();
+  await assert.rejects(opening, /gave up after 2 tries/);
+  assert.equal(sockets.length, 3);
+  assert.equal(seen.states.at(-1), 'closed');
+});
+
+test('a question of the client itself is not told as lost', () => {
+  const { seen } = opened();
+  assert.deepEqual(newest().sent, [{ type: 'x_ping' }]);
+  newest().cut();
+  const next = comeBack();
+  next.say('x_resync', { code: 'conversation_gone', message: 'gone' });
+  next.begin('ANOTHER');
+  assert.deepEqual(seen.dropped, []);
 });
 
 test('a line that has lived for a while is dialled at once again', () => {

@@ -83,13 +83,28 @@ test('what has not arrived is bounded, and sent again in order', () => {
   assert.deepEqual(drain(), ['cccc', 'dddd']);
   queue.ack(4);
   queue.push('eeee');
-  queue.sent('ping');
+  queue.sentOurs('ping');
   queue.begin(['options']);
-  assert.deepEqual(dropped, [{ reason: 'conversation_gone', events: 2, audioMs: 0 }]);
+  assert.deepEqual(dropped, [{ reason: 'conversation_gone', events: 1, audioMs: 0 }]);
   assert.deepEqual(drain(), ['options']);
-  queue.sent('ping');
+  queue.sentOurs('ping');
   queue.resend(1);
   assert.deepEqual(drain(), ['ping'], 'what is counted begins with the conversation');
+});
+
+test('questions of our own are no loss of the conversation that is gone', () => {
+  const { queue, dropped, drain } = outgoing({ maxUnackedBytes: 1000 });
+  queue.sentOurs('ping');
+  queue.resend(0); // sent again, and cut again
+  assert.deepEqual(drain(), ['ping']);
+  queue.resend(0);
+  queue.begin([]);
+  assert.deepEqual(dropped, []);
+  queue.pushAudio('sound', 40);
+  drain();
+  queue.sentOurs('ping');
+  queue.begin([]);
+  assert.deepEqual(dropped, [{ reason: 'conversation_gone', events: 1, audioMs: 40 }]);
 });
 
 test('what is sent again takes no room from what waits, and nothing pushes it out', () => {
