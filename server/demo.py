@@ -22,11 +22,12 @@ from server.options import takes_settings
 from server.running import running_server
 from server.serve import ProgressLines, start_logging
 from server.settings import Settings
+from server.throwaway import OWN
 from streaming.errors import StreamingError
 
 QUESTION = Path(__file__).parent / "assets" / "question.wav"
-# Ports of its own, so that a server that runs already is left alone, and a key of its own.
-OWN = {"port": 0, "metrics_port": None, "log_level": "warning", "api_keys": None}
+# No client secret, whatever is drawn: those begin with `ek_`, and a server takes none for a key.
+KEY_PREFIX = "demo-"
 
 
 @takes_settings(without=OWN)
@@ -37,7 +38,7 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="end with one JSON object")] = False,
 ) -> None:
     """Start a server, ask it a recorded question at the pace of speech, and end."""
-    key = token_urlsafe()
+    key = KEY_PREFIX + token_urlsafe()
     settings = settings.model_copy(update=OWN | {"api_keys": key})
     start_logging(settings)
     try:

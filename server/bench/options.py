@@ -11,7 +11,8 @@ from typing import Annotated
 from typer import Option
 
 from model.omni import DTypeName
-from server.settings import Settings, load_settings
+from server.settings import Settings
+from server.throwaway import throwaway_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,17 +32,16 @@ class BenchOptions:
     ] = None
 
     def settings(self, threads: int) -> Settings:
-        """Returns the settings of a server of its own, which leaves one that runs already alone.
+        """Returns the settings of a server of its own, which a server that runs has no part in.
 
         Raises:
             SettingsError: A value cannot be used; names it.
         """
-        return load_settings(
+        return throwaway_settings(
             model=self.model,
             device="cpu",
             dtype=self.dtype,
             threads=threads,
             seed=self.seed,
-            port=0,
-            log_level="warning",
+            otlp_endpoint=None,
         )

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from server.cli import app
 from server.demo import QUESTION
 from server.settings import ENV_PREFIX, Settings
+from server.throwaway import OWN
 from tests.server.conftest import TINY
 
 
@@ -39,9 +40,10 @@ def test_help_lists_every_setting_with_its_flag_and_variable():
 
 def test_the_demo_has_no_flag_for_what_it_decides_itself():
     told = omnilive("demo", "--help").stdout
-    for name in ("port", "metrics_port", "log_level", "api_keys"):
+    for name in OWN:
         assert f"{flag_of(name)} " not in told
         assert omnilive("demo", flag_of(name), "1").exit_code == 2
+    assert {"drain_timeout_s", "end_without_engine", "metrics_host"} <= set(OWN)
     assert "--max-conversations " in told
 
 
@@ -108,8 +110,10 @@ def test_the_demo_knows_where_its_answer_can_be_written_before_it_begins():
 
 
 def test_the_demo_does_it_all_and_ends_whatever_the_server_beside_it_is_told(
-    talkative_checkpoint, tiny_server, tmp_path
+    talkative_checkpoint, tiny_server, tmp_path, monkeypatch
 ):
+    # What is drawn for its key may begin as a client secret does.
+    monkeypatch.setattr("server.demo.token_urlsafe", lambda: "ek_" + 40 * "k")
     out = tmp_path / "answer.wav"
     port = tiny_server.url.split(":")[2].split("/")[0]
     ended = omnilive(

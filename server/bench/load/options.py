@@ -278,6 +278,8 @@ class LoadOptions:
             "max_conversations": self.most_callers + SPARE_SEATS,
             "context_tokens": CONTEXT_TOKENS,
             "max_openings_per_address": OPENINGS_A_MINUTE,
+            "max_conversations_per_address": None,
+            "otlp_endpoint": None,
         }
 
 

@@ -23,7 +23,8 @@ from server.bench.load.child import keep_to, parents_words, say
 from server.engine import new_engine
 from server.errors import ServerError
 from server.running import running_server
-from server.settings import Settings, load_settings
+from server.settings import Settings
+from server.throwaway import throwaway_settings
 from streaming.engine.messages.events import EngineLoading
 from streaming.errors import StreamingError
 
@@ -68,7 +69,7 @@ async def serve(order: ServedOrder) -> None:
         ServerError: The server cannot be started.
         StreamingError: The engine did not become ready.
     """
-    settings: Settings = load_settings(**order.settings, host="127.0.0.1", port=0)
+    settings: Settings = throwaway_settings(**order.settings)
     engine = None
     if order.is_scripted:
         engine = new_engine(settings, worker=engine_command(order))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -142,6 +143,17 @@ async def test_a_bare_echo_gives_sound_back(transport):
     for turn in plain(step):
         assert 0 <= turn.first_sound_s < 10.0
     assert step.costs["echo"].cores > 0
+
+
+async def test_the_environment_of_the_server_that_stays_is_not_the_bench_s(monkeypatch):
+    """Its callers have no key, and its address is in use."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("OMNILIVE_METRICS_PORT", str(taken.getsockname()[1]))
+        monkeypatch.setenv("OMNILIVE_API_KEYS", "kkkkkkkkkkkk")
+        monkeypatch.setenv("OMNILIVE_MAX_CONVERSATIONS_PER_ADDRESS", "1")
+        options = LoadOptions(turns=1, barge_ins=0, vanishing=0.0, slow=0.0, is_scripted=True)
+        with gateway(**options.settings(None)) as there:
+            plain(await run_step(target(there, "websocket"), options, 2))
 
 
 async def test_what_cannot_start_says_why():
