@@ -23,6 +23,7 @@ let microphone = null;
 let context = null;
 let meters = {};
 let awaitsSound = false;
+const typed = []; // and not sent yet
 let mistake = false; // the alert is about one event; the next turn takes it away
 const answering = new Answering();
 const turns = new TurnTable($('turns'));
@@ -233,14 +234,24 @@ async function sendText(event) {
   const text = $('text').value.trim();
   if (!text) return;
   $('text').value = '';
+  typed.push(text);
   if (!line) await start({ withMicrophone: false });
+  sendTyped();
+}
+
+// What was typed while it connected is one question: the server takes no second one before it has answered.
+function sendTyped() {
+  const texts = typed.splice(0);
+  if (!texts.length) return;
   if (!line) {
-    $('text').value ||= text;
+    $('text').value = [...texts, $('text').value].join(' ').trim();
     return;
   }
   if (answering.now) interrupt();
-  const content = [{ type: 'input_text', text }];
-  line.send({ type: 'conversation.item.create', item: { type: 'message', role: 'user', content } });
+  for (const text of texts) {
+    const content = [{ type: 'input_text', text }];
+    line.send({ type: 'conversation.item.create', item: { type: 'message', role: 'user', content } });
+  }
   clock.speechEnded(performance.now());
   line.send({ type: 'response.create' });
 }

@@ -128,13 +128,33 @@ async def test_what_is_typed_while_it_connects_goes_into_the_same_conversation(t
         assert len(scripted.of(OpenConversation)) == 1
 
 
+@pytest.mark.parametrize("transport", ["webrtc", "websocket"])
+async def test_all_that_is_typed_while_it_connects_is_answered_at_once(tmp_path, voice, transport):
+    async with (
+        serving(speech_s=2.0) as (scripted, url),
+        browsing(url, tmp_path, microphone=voice) as tab,
+    ):
+        await tab.run(choose("transport", transport))
+        await tab.run(choose("mode", "push"))
+        await tab.run(BEGIN_SLOWLY)
+        for text in ("One.", "Two.", "Three."):
+            await tab.run(f"{choose('text', text)}; {click('send')}")
+        await tab.run("window.goOn()")
+        await tab.until(f"{CAPTIONS}.includes('what was said')")
+        told = await tab.run(CAPTIONS)
+        places = [told.index(text) for text in ("One.", "Two.", "Three.", "what was said")]
+        assert places == sorted(places)
+        assert len(scripted.of(Respond)) == 1
+        assert await tab.run(ALERT) == ""
+
+
 async def test_what_could_not_be_sent_stays_to_be_sent_again(tmp_path):
     async with serving() as (_, url), browsing(url, tmp_path, microphone=None) as tab:
         await tab.run("window.fetch = () => Promise.reject(new TypeError('no network')); true")
         await tab.run(choose("transport", "webrtc"))
-        await tab.run(SAY)
+        await tab.run(f"{SAY}; {choose('text', 'Now?')}; {click('send')}")
         await tab.until(f"{STATUS} === 'Not connected'")
-        await tab.until(f"{TEXT} === 'Well?'")
+        await tab.until(f"{TEXT} === 'Well? Now?'")
         assert "cannot be reached" in await tab.run(ALERT)
 
 
