@@ -75,7 +75,10 @@ export default function App() {
     });
     client.on('response.output_audio_transcript.delta', ({ item_id, delta }) => say(item_id, 'Reply', delta));
     client.on('conversation.item.input_audio_transcription.delta', ({ item_id, delta }) => say(item_id, 'You', delta));
-    client.on('dropped', ({ audioMs, reason }) => setNote(`${Math.round(audioMs)} ms of sound were lost (${reason})`));
+    client.on('dropped', ({ audioMs, reason }) => {
+      // Where the conversation is gone, `x_resync` has just said so, and that is what people need to know.
+      if (reason === 'queue_full') setNote(`${Math.round(audioMs)} ms of sound were lost (the network is too slow)`);
+    });
     client.on('x_resync', ({ message }) => setNote(message));
     client.on('error', ({ error }) => setNote(error.message));
     try {

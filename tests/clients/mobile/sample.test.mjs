@@ -139,6 +139,19 @@ test('a conversation that the server ends is explained', async () => {
   assert.equal(look().alert, 'nothing was said (session_idle)');
 });
 
+test('that a new conversation begins is not hidden by what went with the old one', async () => {
+  await press();
+  phone.client.open();
+  await settle();
+  const say = (name, event) => phone.client.listeners.get(name)(event);
+  say('dropped', { reason: 'queue_full', events: 3, audioMs: 120 });
+  assert.equal(look().alert, '120 ms of sound were lost (the network is too slow)');
+  say('x_resync', { code: 'conversation_gone', message: 'A new one begins.' });
+  say('dropped', { reason: 'conversation_gone', events: 2, audioMs: 80 });
+  assert.equal(look().alert, 'A new one begins.');
+  await press();
+});
+
 for (const opens of [true, false]) {
   test(`who stops ${opens ? 'it' : 'before it began'} is not alarmed`, async () => {
     await press();
