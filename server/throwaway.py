@@ -24,7 +24,7 @@ OWN: dict[str, Any] = {
 
 
 def throwaway_settings(**told: Any) -> Settings:
-    """Builds the settings of a server for this machine alone, whatever the environment says.
+    """Builds those of a server that nobody else reaches or watches, whatever the environment says.
 
     Args:
         told: Settings by name; here None is a value like any other.
@@ -32,4 +32,5 @@ def throwaway_settings(**told: Any) -> Settings:
     Raises:
         SettingsError: A value cannot be used; every one of them is named.
     """
-    return load_settings(**told).model_copy(update=OWN | {"host": "127.0.0.1"} | told)
+    alone = {"host": "127.0.0.1", "otlp_endpoint": None}
+    return load_settings(**told).model_copy(update=OWN | alone | told)

@@ -43,5 +43,4 @@ class BenchOptions:
             dtype=self.dtype,
             threads=threads,
             seed=self.seed,
-            otlp_endpoint=None,
         )

@@ -279,7 +279,6 @@ class LoadOptions:
             "context_tokens": CONTEXT_TOKENS,
             "max_openings_per_address": OPENINGS_A_MINUTE,
             "max_conversations_per_address": None,
-            "otlp_endpoint": None,
         }
 
 
