@@ -145,6 +145,8 @@ class Commands:
             if isinstance(error, RefusedError) and isinstance(command, INCOMING):
                 # Its sender takes it for lost; left open, it would keep every reply waiting.
                 self._delete(conversation, command.item_id)
+            if isinstance(command, Respond):
+                conversation.ended = command.response_id
             self._emit(refusal(command, error.code, str(error)))
         if conversation.reply is None and conversation.deferred:
             self.reply_ended(conversation)
@@ -254,6 +256,8 @@ class Commands:
                 if command.heard_ms is not None:
                     self._replies.truncate(conversation, item_id, command.heard_ms)
                 return
+        if command.response_id == conversation.ended:
+            return  # and left nothing behind
         raise ItemStateError(f"response {command.response_id!r} is not under way")
 
     def _transcribe(self, conversation: Conversation, command: Transcribe) -> None:

@@ -46,6 +46,7 @@ class Conversation:
         is_aside: it stands beside another, for one response that is no part of that.
         hearing: items with sound or pictures on their way in, by item id.
         reply: the reply under way.
+        ended: the response that ended or was refused last.
         given: replies that ended and are still in the prompt, by item id.
         deferred: edits that wait for the end of the reply, in order.
         transcribe: items whose transcript was asked for, in order.
@@ -64,6 +65,7 @@ class Conversation:
     is_aside: bool = False
     hearing: dict[str, Hearing] = field(default_factory=dict)
     reply: Reply | None = None
+    ended: str | None = None
     given: dict[str, Given] = field(default_factory=dict)
     deferred: list[OfConversation] = field(default_factory=list)
     transcribe: list[Transcribe] = field(default_factory=list)

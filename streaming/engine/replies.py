@@ -66,7 +66,7 @@ class Replies:
         self._close(conversation, reply, kept_tokens=kept_tokens if was_said else 0)
         if not was_said:
             self._forget(conversation, reply.item.item_id)
-        conversation.reply = None
+        conversation.reply, conversation.ended = None, reply.response_id
         self._emit(
             ResponseDone(
                 conversation_id=conversation.conversation_id,

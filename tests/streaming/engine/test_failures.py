@@ -262,6 +262,35 @@ def test_a_stage_that_breaks_for_one_breaks_for_one(model: OmniModel, stage: Sta
     assert_same_sound(driver.said("again")[1], again.pcm)
 
 
+def test_a_cancel_that_crosses_a_failure_is_no_fault(model: OmniModel) -> None:
+    driver = opened(model)
+    driver.settle(TALK.typed("q", QUESTION))
+    run = driver.engine._stages[Stage.THINKER]
+    driver.engine._stages[Stage.THINKER] = breaks
+    driver.settle(TALK.respond("r"))
+    driver.engine._stages[Stage.THINKER] = run
+    assert driver.done("r").error is not None
+    driver.settle(TALK.cancel("r"))
+    assert not driver.of(EngineFault)
+    driver.settle(TALK.cancel("earlier"))
+    assert faults(driver) == [("c", "invalid_state", None)]
+
+
+def test_a_cancel_that_crosses_a_refusal_is_no_fault(model: OmniModel) -> None:
+    driver = opened(model)
+    driver.settle(TALK.typed("q", QUESTION))
+    driver.settle(TALK.respond("r", voice="Eve"), TALK.cancel("r"))
+    assert driver.done("r").error is not None
+    assert not driver.of(EngineFault)
+
+
+def test_a_cancel_that_comes_behind_what_took_the_reply_out_is_no_fault(model: OmniModel) -> None:
+    driver = opened(model)
+    driver.settle(TALK.typed("q", QUESTION), TALK.respond("r"))
+    driver.settle(TALK.delete("r-item"), TALK.cancel("r"))
+    assert not driver.of(EngineFault)
+
+
 def test_an_encoder_that_breaks_costs_the_item(model: OmniModel) -> None:
     driver = opened(model)
 
