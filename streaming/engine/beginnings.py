@@ -57,6 +57,7 @@ class Beginnings:
         """Sets a reply up; the loop does the rest.
 
         Raises:
+            DuplicateItemError: The conversation holds an item of the answer's id.
             ItemStateError: A reply is under way, or the user still speaks what it is to answer.
             RefusedError: The context has no room for a reply, or there is no such voice.
         """
@@ -112,7 +113,12 @@ class Beginnings:
         system: Piece,
         previous_item_id: str | None,
     ) -> tuple[Item, int]:
-        """Puts the answer's item into the timeline -> the item, and how many tokens it may have."""
+        """Puts the answer's item into the timeline -> the item, and how many tokens it may have.
+
+        Raises:
+            DuplicateItemError: There is an item of this id.
+            RefusedError: There is no room; all is as it was.
+        """
         timeline = conversation.timeline
         self._make_room(conversation, asked, len(system) - len(conversation.system))
         timeline.room.begin_answer()

@@ -141,6 +141,16 @@ def test_a_second_reply_at_once_fails_alone(model: OmniModel) -> None:
     assert driver.done("r1").status == "incomplete"
 
 
+def test_a_reply_whose_item_there_is_fails_and_leaves_the_room_free(model: OmniModel) -> None:
+    driver = opened(model)
+    driver.settle(TALK.typed("r-item", QUESTION), TALK.respond("r"))
+    assert driver.done("r").error.code == "duplicate_item"
+    room = driver.engine._conversations["c"].timeline.room
+    assert not room.answering
+    driver.settle(TALK.respond("r2"))
+    assert driver.done("r2").error is None
+
+
 def test_what_a_reply_holds_back_is_bounded(model: OmniModel) -> None:
     driver = opened(model, max_deferred=2)
     driver.settle(*(TALK.typed(name, QUESTION) for name in "abc"))
