@@ -18,11 +18,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import orjson
 
 from streaming.engine.messages.commands import Command
+from streaming.engine.messages.content import INPUT_SAMPLE_RATE_HZ
 from streaming.engine.messages.events import Event
 from streaming.errors import WireError
 
-# The largest single message: an item of ten minutes of 16 kHz float32.
-MAX_FRAME_BYTES = 10 * 60 * 16_000 * 4
+# The largest single message: an item of ten minutes of float32.
+MAX_FRAME_BYTES = 10 * 60 * INPUT_SAMPLE_RATE_HZ * 4
 TYPE_KEY = "type"
 
 _KINDS = (*get_args(Command), *get_args(Event))

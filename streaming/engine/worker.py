@@ -24,6 +24,7 @@ from model.errors import ModelError
 from model.layers import pack_for_steps
 from model.omni import load_checkpoint
 from streaming.engine import lifeline
+from streaming.engine.border import INTERNAL_ERROR
 from streaming.engine.clock import monotonic_s
 from streaming.engine.engine import Engine
 from streaming.engine.footprint import give_back_unused
@@ -117,7 +118,7 @@ class Worker:
             self.send(
                 EngineFault(
                     conversation_id=name,
-                    code="internal_error",
+                    code=INTERNAL_ERROR,
                     message=str(error),
                     fatal=name is not None,
                 )

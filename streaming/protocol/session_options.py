@@ -20,7 +20,9 @@ OutputModalities: TypeAlias = Annotated[
     list[Literal["text", "audio"]], Field(min_length=1, max_length=1)
 ]
 Include: TypeAlias = list[Literal["item.input_audio_transcription.logprobs"]]
-MaxTokens: TypeAlias = Annotated[int, Field(ge=1, le=4096)] | Literal["inf"]
+# Of a response; the API's own bound.
+MOST_TOKENS = 4096
+MaxTokens: TypeAlias = Annotated[int, Field(ge=1, le=MOST_TOKENS)] | Literal["inf"]
 
 # How long a semantic turn may be silent that sounds as if it went on; and after how much silence
 # that is judged.

@@ -5,6 +5,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
+from model.mel import SAMPLE_RATE_HZ
 from server.translate import (
     SAME_COMMANDS,
     SAME_EVENTS,
@@ -15,6 +16,7 @@ from server.translate import (
 )
 from streaming.engine.messages.commands import CopyItem, OpenConversation
 from streaming.engine.messages.content import (
+    INPUT_SAMPLE_RATE_HZ,
     AudioPart,
     Frame,
     ImagePart,
@@ -41,6 +43,7 @@ from streaming.engine.messages.events import (
     Usage,
 )
 from streaming.engine.messages.load import EngineLoad
+from streaming.media.resample import MODEL_RATE_HZ
 from streaming.protocol import commands as said
 from streaming.protocol import engine_events as heard
 
@@ -213,3 +216,7 @@ def test_a_reply_that_failed_says_why():
     done = ResponseDone(conversation_id="conv", response_id="r", status="failed", error=error)
     assert to_protocol(done).failure == heard.Failure(code="c", message="m")
     assert to_protocol(example(ResponseDone)).usage.input_audio_tokens == 2
+
+
+def test_samples_cross_at_the_rate_that_the_networks_hear():
+    assert INPUT_SAMPLE_RATE_HZ == MODEL_RATE_HZ == SAMPLE_RATE_HZ

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
+# What the gateway sends and the networks hear: `MODEL_RATE_HZ` and `model.mel`'s, which must not be
+# imported here. A test holds the three together.
 INPUT_SAMPLE_RATE_HZ = 16_000
 
 

@@ -15,6 +15,7 @@ from streaming.media.formats import PCM_16K, AudioFormat
 from streaming.protocol.errors import CapabilityError, ProtocolError
 from streaming.protocol.limits import ModelProfile
 from streaming.protocol.nested_tools import flat_choice, flat_tool, is_strict
+from streaming.protocol.session_options import MOST_TOKENS
 from streaming.protocol.validation import Wire, shown, validated
 
 Object: TypeAlias = dict[str, Any]
@@ -24,8 +25,6 @@ DEFAULT_SILENCE_MS = 800
 # The dialect's range of thresholds begins at -1; ours is a probability, and at 0 all is speech.
 LEAST_THRESHOLD = 0.1
 OUTPUT_RATE_HZ = 24_000
-# More than the GA protocol can say is no bound.
-MOST_TOKENS = 4096
 # Voices that clients of the hosted models name; they stand for this model's first one.
 HOSTED_VOICES = frozenset(["Cherry", "Chelsie", "Serena", "Ethan", "Dylan", "Jada", "Sunny"])
 NOT_APPLIED = (
@@ -190,7 +189,7 @@ def ga_session(options: QwenOptions, profile: ModelProfile) -> Object:
 
 
 def ga_bound(max_tokens: int) -> int | str:
-    """A bound of an answer's tokens."""
+    """A bound of an answer's tokens; more than the GA protocol can say is none."""
     return max_tokens if max_tokens <= MOST_TOKENS else "inf"
 
 
