@@ -4,6 +4,8 @@ import dataclasses
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model.omni import OmniModel
 from server.translate import to_engine, to_protocol
@@ -34,15 +36,22 @@ class Both:
     def send(self, kind: str, **fields: Any) -> None:
         self.events += self.rig.send(kind, **fields)
 
+    def step(self) -> bool:
+        """Lets the engine take what it is asked and run one batch; tells whether any was left."""
+        self.driver.say(*(to_engine(command, "c") for command in self.rig.take_commands()))
+        busy = self.driver.step()
+        for message in self.driver.events:
+            event = to_protocol(message)
+            assert event is not None, message
+            self.events += self.rig.engine(event)
+        busy = busy or bool(self.driver.events)
+        self.driver.events.clear()
+        return busy
+
     def settle(self) -> None:
-        """Lets the engine do all that it was asked, and say so."""
-        while commands := self.rig.take_commands():
-            self.driver.settle(*(to_engine(command, "c") for command in commands))
-            for message in self.driver.events:
-                event = to_protocol(message)
-                assert event is not None, message
-                self.events += self.rig.engine(event)
-            self.driver.events.clear()
+        """Lets the engine do all that it is asked."""
+        while self.step():
+            pass
 
     def orders(self) -> tuple[list[str], list[str]]:
         """Ids in the session's order, and in the engine's."""
@@ -54,6 +63,57 @@ class Both:
         """The ids of items as the client is told of them, each with its predecessor."""
         added = [e for e in self.events if e["type"] == "conversation.item.added"]
         return [(e["item"]["id"], e["previous_item_id"]) for e in added]
+
+
+ACTIONS = st.one_of(
+    st.tuples(st.just("hear"), st.sampled_from([100, 300, 2500])),
+    st.tuples(st.just("step"), st.integers(1, 6)),
+    st.tuples(st.just("respond"), st.sampled_from(["text", "audio"])),
+    st.tuples(st.sampled_from(["ask", "commit", "clear", "cancel", "settle"]), st.none()),
+    st.tuples(st.sampled_from(["add", "add behind", "delete"]), st.integers(0, 9)),
+)
+
+
+def act(both: Both, action: str, figure: Any, number: int) -> None:
+    """Does one thing that a client may do, or lets the engine work."""
+    known = [item_id for item_id, _ in both.shown()] or ["none"]
+    match action:
+        case "hear":
+            both.events += both.rig.hear(LOUD, figure)
+        case "ask":
+            both.events += both.rig.hear(LOUD, 300)
+            both.send("input_audio_buffer.commit")
+        case "step":
+            for _ in range(figure):
+                both.step()
+        case "settle":
+            both.settle()
+        case "respond":
+            wish = {"output_modalities": [figure], "max_output_tokens": 3}
+            both.send("response.create", response=wish)
+        case "cancel":
+            both.send("response.cancel")
+        case "delete":
+            both.send("conversation.item.delete", item_id=known[figure % len(known)])
+        case "add" | "add behind":
+            behind = known[figure % len(known)] if action == "add behind" else None
+            item = text_item(id=f"typed_{number}")
+            both.send("conversation.item.create", item=item, previous_item_id=behind)
+        case _:
+            both.send(f"input_audio_buffer.{action}")
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(actions=st.lists(ACTIONS, max_size=14))
+def test_whatever_a_client_does_both_sides_have_one_order(
+    model: OmniModel, actions: list[tuple[str, Any]]
+) -> None:
+    both = Both(model)
+    for number, (action, figure) in enumerate(actions):
+        act(both, action, figure, number)
+    both.settle()
+    ours, engines = both.orders()
+    assert engines == ours
 
 
 def test_a_reply_before_an_open_item_stands_there_on_both_sides(model: OmniModel) -> None:
