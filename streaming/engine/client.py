@@ -207,7 +207,7 @@ class EngineClient:
         waited_for = "ready"
         while True:
             try:
-                message = await asyncio.wait_for(link.receive(), limit_s)
+                message = await link.receive(limit_s)
             except TimeoutError:
                 raise EngineGoneError(f"the engine was not {waited_for} in {limit_s:g} s") from None
             self._heard_s = self._clock()

@@ -107,18 +107,19 @@ class EngineLink:
         except asyncio.QueueFull:
             self._spawn(self._outgoing.put(frames), "engine post")
 
-    async def receive(self) -> Event:
+    async def receive(self, within_s: float) -> Event:
         """Returns the next message of the engine.
 
         Raises:
+            TimeoutError: There was none, as `_first_of` counts the time.
             EngineGoneError: The process has ended (names its exit status), nothing can be sent to
                 it, or it said what is no message.
         """
         incoming = asyncio.ensure_future(self._socket.recv_multipart())
         either: set[asyncio.Future[Any]] = {incoming, self._ended, self._writer}
         try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
+            await _first_of(either, within_s, self._settings.ping_interval_s)
+        except (asyncio.CancelledError, TimeoutError):
             incoming.cancel()
             raise
         if not incoming.done():
@@ -178,3 +179,21 @@ class EngineLink:
             logger.warning("the engine did not end in %g s", self._settings.stop_timeout_s)
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+
+
+async def _first_of(futures: set[asyncio.Future[Any]], within_s: float, step_s: float) -> None:
+    """Waits until one of them is done.
+
+    Time in which we stood still ourselves (stopped, or with the whole machine) says nothing of the
+    engine, which was not asked then: of each such pause no more than `step_s` is counted.
+
+    Raises:
+        TimeoutError: None was.
+    """
+    while within_s > 0:
+        wait_s = min(within_s, step_s)
+        done, _ = await asyncio.wait(futures, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        if done:
+            return
+        within_s -= wait_s
+    raise TimeoutError

@@ -238,6 +238,20 @@ async def test_an_engine_that_answers_no_ping_is_replaced() -> None:
         assert await client.wait_ready() == READY
 
 
+async def test_time_in_which_the_gateway_itself_stood_still_is_no_silence(monkeypatch) -> None:
+    loop = asyncio.get_running_loop()
+    clock = loop.time
+    async with scripted() as client:
+        await client.start()
+        queue = await opened(client, "a")
+        with monkeypatch.context() as stopped:  # as by SIGSTOP, or with the whole machine
+            stopped.setattr(loop, "time", lambda: clock() + 3600.0)
+            await opened(client, "b")
+            assert queue.empty()
+            assert client.died == 0
+            await client.stop()
+
+
 async def test_how_long_an_engine_has_said_nothing_is_known() -> None:
     now_s = 100.0
     settings = ClientSettings(ping_interval_s=1000.0)
