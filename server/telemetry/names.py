@@ -34,7 +34,6 @@ OTHER = "other"
 REFUSALS = (
     "model_not_found",
     "engine_not_ready",
-    "engine_lost",
     "server_draining",
     "server_full",
     "invalid_api_key",

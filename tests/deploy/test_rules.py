@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 
-from server.errors import EngineLostError, FullError, NotReadyError, TooManyOpenError
+from server.errors import FullError, NotReadyError, TooManyOpenError
 from server.limits import Seats
 from server.telemetry.names import FELT_S, LAG_S, REFUSALS, RTF, UNDERRUN_S, WAIT_S
 from tests.deploy.places import DASHBOARDS, PROMETHEUS, ROOT, read_yaml
@@ -202,7 +202,7 @@ def test_a_clients_own_limit_is_no_fault_of_the_server():
     assert refused.value.code in REFUSALS
     turned_away = re.findall(r'refusals_total\{reason=~"([^"]*)"', RULES[1].read_text())
     assert turned_away
-    for ours in (FullError, NotReadyError, EngineLostError):
+    for ours in (FullError, NotReadyError):
         assert all(ours.code in reasons.split("|") for reasons in turned_away)
     assert all(refused.value.code not in reasons.split("|") for reasons in turned_away)
 

@@ -1,14 +1,17 @@
 """The HTTP side of a real server: health, readiness, models, and errors in the API's own form."""
 
+import re
+
 import httpx
 import pytest
 
 from server.app import create_app
 from server.engine import new_engine
-from server.errors import NotReadyError
+from server.errors import EngineLostError, NotReadyError
 from server.gateway import Gateway
 from server.opening import first_answer
 from server.settings import load_settings
+from server.telemetry.names import REFUSALS
 from streaming.engine.client import EngineClient
 from streaming.engine.messages.commands import OpenConversation
 from streaming.engine.settings import ClientSettings, EngineSettings
@@ -16,6 +19,7 @@ from streaming.errors import EngineGoneError
 from tests.server.webrtc.rig import ScriptedEngine
 
 OFFER = {"content": "v=0\r\n", "headers": {"content-type": "application/sdp"}}
+QUESTION = {"model": "scripted", "messages": [{"role": "user", "content": "Hello."}]}
 
 
 async def get(server, path, method="GET"):
@@ -106,6 +110,22 @@ async def test_an_opening_does_not_wait_for_ever():
     command = OpenConversation(conversation_id="another, whose answer comes elsewhere")
     with pytest.raises(NotReadyError, match=r"no answer in 0\.01 s .*engine_silence_limit_s"):
         await first_answer(engine, command, messages)
+
+
+async def test_an_engine_that_ends_while_it_is_asked_is_one_that_is_not_ready():
+    engine = ScriptedEngine()
+    engine.answers = lambda message: engine.lose(message.conversation_id) or ()
+    app = create_app(Gateway(settings=load_settings(), engine=engine))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        answer = await http.post("/v1/chat/completions", json=QUESTION)
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "engine_not_ready"
+        counted = re.findall(
+            r'refusals_total\{.*reason="(\w+)".*\} 1', (await http.get("/metrics")).text
+        )
+    assert counted == [NotReadyError.code]
+    assert EngineLostError.code not in REFUSALS  # there is no other way to it
 
 
 async def test_an_engine_that_will_not_come_back_ends_health():
