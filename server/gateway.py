@@ -63,8 +63,8 @@ class Gateway:
             raise NotReadyError(f"the engine is gone: {self.engine.failure}")
         if self.engine.ready is None:
             raise NotReadyError("the engine is not ready yet; /readyz says when it is")
-        if (silent_s := self.engine.silent_s) > self.engine.silence_limit_s:
-            raise NotReadyError(f"the engine has said nothing for {silent_s:.0f} s")
+        if not self.engine.is_up:
+            raise NotReadyError(f"the engine has said nothing for {self.engine.silent_s:.0f} s")
         return self.engine.ready
 
     def check_open(self) -> None:

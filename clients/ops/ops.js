@@ -64,7 +64,7 @@ function tiles(state) {
   const { engine } = state;
   const made = [
     ['Sessions', `${state.conversations} of ${state.max_conversations}`, state.conversations >= state.max_conversations],
-    ['Engine', engine.is_up ? 'up' : (engine.failure ?? 'starting'), !engine.is_up],
+    ['Engine', engine.is_up ? 'up' : (engine.failure ?? (engine.silent_s ? `silent for ${duration(engine.silent_s)}` : 'starting')), !engine.is_up],
     ['Engine deaths', engine.deaths, engine.deaths > 0],
     ['Replies under way', engine.replies_running],
     ['Replies waiting', engine.replies_waiting],

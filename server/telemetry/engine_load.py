@@ -38,9 +38,8 @@ class EngineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Gives every family of this moment."""
         engine = self._engine
-        ready, silent_s = engine.ready, engine.silent_s
-        is_up = ready is not None and silent_s <= engine.silence_limit_s
-        yield from _life(is_up, engine.died, None if ready is None else silent_s)
+        ready = engine.ready
+        yield from _life(engine.is_up, engine.died, None if ready is None else engine.silent_s)
         if engine.load is not None:
             yield from _families(engine.load, ready)
 

@@ -93,7 +93,8 @@ def _engine(gateway: Gateway) -> dict[str, Any]:
     load = engine.load or EngineLoad()
     ready = engine.ready
     return {
-        "is_up": ready is not None,
+        "is_up": engine.is_up,
+        "silent_s": engine.silent_s,
         "failure": engine.failure,
         "deaths": engine.died,
         "replies_running": load.replies_running,

@@ -125,6 +125,11 @@ class EngineClient:
         """How long that may be before it is not to be counted on."""
         return self._settings.silence_limit_s
 
+    @property
+    def is_up(self) -> bool:
+        """Whether there is an engine that takes conversations and is to be counted on."""
+        return self.ready is not None and self.silent_s <= self.silence_limit_s
+
     def subscribe(
         self, conversation_id: str, queue: asyncio.Queue[Event] | None = None
     ) -> asyncio.Queue[Event]:

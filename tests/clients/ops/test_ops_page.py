@@ -89,6 +89,19 @@ async def test_a_server_that_hangs_is_not_live(tmp_path):
         assert "No word from the server" in await tab.run(ALERT)
 
 
+async def test_an_engine_that_says_nothing_is_not_shown_as_up(tmp_path):
+    async with (
+        serving({"admin_key": KEY}) as (engine, url),
+        browsing(url + "ops", tmp_path, microphone=None, ready=BEGUN) as tab,
+    ):
+        tiles = "document.getElementById('tiles').textContent"
+        await tab.run(enter(KEY))
+        await tab.until(f"{tiles}.includes('Engineup')")
+        engine.silent_s = 12.0
+        await tab.run(LOOK)
+        await tab.until(f"{tiles}.includes('Enginesilent for 12 s')")
+
+
 async def test_an_alert_is_written_once_however_long_it_lasts(tmp_path):
     counted = """(() => {
         const ask = window.fetch;

@@ -83,6 +83,14 @@ async def test_it_tells_who_is_there_and_how_the_last_turns_went():
         assert "what was said" not in str(state)  # the reply's words are nobody's business
 
 
+async def test_an_engine_that_says_nothing_is_not_up():
+    async with calling(admin_key=KEY) as rig:
+        for silent_s, is_up in ((1.0, True), (rig.engine.silence_limit_s + 1, False)):
+            rig.engine.silent_s = silent_s
+            engine = (await rig.http.get("/ops/state", headers=ADMIN)).json()["engine"]
+            assert (engine["is_up"], engine["silent_s"]) == (is_up, silent_s)
+
+
 def report(**changed):
     fields = {
         "conversation_id": "c",

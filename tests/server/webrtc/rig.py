@@ -27,6 +27,7 @@ import server
 from server.app import create_app
 from server.gateway import Gateway
 from server.settings import load_settings
+from streaming.engine.client import EngineClient
 from streaming.engine.messages.commands import OpenConversation, Respond, Transcribe, TruncateItem
 from streaming.engine.messages.events import (
     AudioDelta,
@@ -80,6 +81,8 @@ class ScriptedEngine:
         self.heard = []
         self.refusal = None
         self.queues = {}
+
+    is_up = EngineClient.is_up
 
     def subscribe(self, name):
         self.queues[name] = asyncio.Queue()

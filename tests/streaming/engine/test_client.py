@@ -257,10 +257,13 @@ async def test_how_long_an_engine_has_said_nothing_is_known() -> None:
     settings = ClientSettings(ping_interval_s=1000.0)
     client = EngineClient(EngineSettings(), settings, worker=SCRIPTED, clock=lambda: now_s)
     assert client.silent_s == 0.0
+    assert not client.is_up
     try:
         await client.start()
+        assert client.is_up
         now_s += 12.0
         assert client.silent_s == 12.0
+        assert not client.is_up
         await opened(client, "a")
         assert client.silent_s == 0.0
         now_s += 3.0
