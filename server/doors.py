@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 
 from server.auth import ANYBODY, ApiKeys, ClientSecrets, Identity, digest_of, identify
-from server.errors import ForbiddenHostError, ForbiddenOriginError
+from server.errors import ForbiddenHostError, ForbiddenOriginError, SettingsError
 from server.limits import RateLimit, Seats
 from server.settings import Settings
 from streaming.protocol.limits import RateLeft
@@ -26,6 +27,8 @@ SUBPROTOCOL_KEY = "openai-insecure-api-key."
 BEARER = "bearer "
 ANY = "*"
 LOCALHOST = "localhost"
+LOOPBACK = "127.0.0.1"
+_NAME = re.compile(r"([a-z0-9_-]+(?:\.[a-z0-9_-]+)*)\.?(?::\d*)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +52,22 @@ NOBODY = Visitor()
 class Doors:
     """Lets clients in, or says why not."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        address: str = LOOPBACK,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Takes the settings, and the address that the server really listens on.
+
+        Raises:
+            SettingsError: No client can have a key, or call the server by a name, that is in them.
+        """
         self.secrets = ClientSecrets(max_secrets=settings.max_client_secrets)
         self._keys = ApiKeys(split(settings.api_keys))
         self._origins = frozenset(split(settings.allowed_origins))
-        self._hosts = _hosts_of(settings)
+        self._hosts = _hosts_of(settings, address)
         self._by_address = RateLimit(
             settings.max_openings_per_address, "max_openings_per_address", clock
         )
@@ -183,15 +197,26 @@ def _site_of(origin: str) -> str | None:
         return None
 
 
-def _hosts_of(settings: Settings) -> frozenset[str]:
+def _hosts_of(settings: Settings, address: str) -> frozenset[str]:
     """The names that clients may call the server by, beside those that are always its own."""
     if settings.allowed_hosts is not None:
-        return frozenset(name.lower() for name in split(settings.allowed_hosts))
-    listens = settings.host.lower()
-    only_here = listens == LOCALHOST or (
-        _is_address(listens) and ipaddress.ip_address(listens).is_loopback
-    )
-    return frozenset() if only_here else frozenset([ANY])
+        return frozenset(map(_allowed, split(settings.allowed_hosts)))
+    listens = ipaddress.ip_address(address)
+    mapped = listens.ipv4_mapped if isinstance(listens, ipaddress.IPv6Address) else None
+    return frozenset() if (mapped or listens).is_loopback else frozenset([ANY])
+
+
+def _allowed(entry: str) -> str:
+    """A name of the settings as it is compared; a port after it is not."""
+    if entry == ANY or _is_address(entry) or _is_address(_name_in(entry)):
+        return entry  # addresses may always
+    match = _NAME.fullmatch(entry.lower())
+    if match is None:
+        raise SettingsError(
+            f"--allowed-hosts / OMNILIVE_ALLOWED_HOSTS: {entry!r}: expected names as "
+            "'talk.example.com', without a scheme, a path or a wildcard, or '*' alone for any"
+        )
+    return match[1]
 
 
 def _name_in(host: str) -> str:

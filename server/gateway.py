@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from server.auth import ApiKeys
-from server.doors import NOBODY, Doors, Visitor, split
+from server.doors import LOOPBACK, NOBODY, Doors, Visitor, split
 from server.draining import Draining
 from server.errors import FullError, NotReadyError, UnknownModelError
 from server.held import HeldConversations
@@ -32,10 +32,15 @@ LAST_WORDS_S = 2.0
 
 @dataclass(slots=True)
 class Gateway:
-    """Shared by every connection; lives as long as the process."""
+    """Shared by every connection; lives as long as the process.
+
+    Attributes:
+        address: What it really listens on.
+    """
 
     settings: Settings
     engine: EngineClient
+    address: str = LOOPBACK
     conversations: set[str] = field(default_factory=set)
     draining: Draining = field(default_factory=Draining)
     doors: Doors = field(init=False)
@@ -47,7 +52,7 @@ class Gateway:
 
     def __post_init__(self) -> None:
         self.telemetry = Telemetry(self.settings, self.engine)
-        self.doors = Doors(self.settings)
+        self.doors = Doors(self.settings, address=self.address)
         self.admins = ApiKeys(split(self.settings.admin_key), setting="admin_key")
         self.calls = Calls(self.settings)
         self._empty.set()

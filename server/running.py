@@ -9,7 +9,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from socket import socket
 
@@ -17,7 +17,6 @@ import uvicorn
 
 from server.app import create_app
 from server.engine import new_engine
-from server.errors import SettingsError
 from server.gateway import Gateway
 from server.listener import address_of, listen, listen_for_metrics, uvicorn_server
 from server.settings import Settings
@@ -78,10 +77,25 @@ async def running_server(
         SettingsError: An address cannot be listened on, or something that is asked for not be had.
         EngineGoneError: The engine did not become ready; says why.
     """
-    gateway = Gateway(settings=settings, engine=engine or new_engine(settings, progress))
-    listener, metrics_listener = _listeners(settings)
+    with (
+        listen(settings) as listener,
+        listen_for_metrics(settings) or nullcontext() as metrics_listener,
+    ):
+        gateway = Gateway(
+            settings=settings,
+            engine=engine or new_engine(settings, progress),
+            address=listener.getsockname()[0],
+        )
+        async with _served(gateway, listener, metrics_listener) as running:
+            yield running
+
+
+@asynccontextmanager
+async def _served(
+    gateway: Gateway, listener: socket, metrics_listener: socket | None
+) -> AsyncIterator[Running]:
     async with _metrics_served(gateway, metrics_listener), gateway.telemetry.measuring():
-        server = uvicorn_server(create_app(gateway), settings)
+        server = uvicorn_server(create_app(gateway), gateway.settings)
         listening = asyncio.create_task(server.serve(sockets=[listener]), name="listen")
         try:
             await gateway.engine.start()
@@ -116,16 +130,6 @@ def _freeze() -> None:
     # A full collection comes when the objects that are looked at have grown by a quarter since the
     # last one: this one saw none of what is frozen.
     gc.collect()
-
-
-def _listeners(settings: Settings) -> tuple[socket, socket | None]:
-    """The server's own, and the one that `/metrics` may have for itself."""
-    listener = listen(settings)
-    try:
-        return listener, listen_for_metrics(settings)
-    except SettingsError:
-        listener.close()
-        raise
 
 
 @asynccontextmanager

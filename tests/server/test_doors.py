@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 from starlette.requests import HTTPConnection
 
@@ -11,14 +12,26 @@ from server.doors import Doors, key_of
 from server.errors import (
     ForbiddenHostError,
     ForbiddenOriginError,
+    SettingsError,
     TooFastError,
     TooManyOpenError,
     UnauthorizedError,
 )
+from server.running import running_server
 from server.settings import load_settings
 from tests.server.webrtc.rig import Rig, ScriptedEngine
 
 KEY = "sk-a-key-that-is-long"
+
+
+class Started(ScriptedEngine):
+    """One that is there at once."""
+
+    async def start(self):
+        return self.ready
+
+    async def stop(self):
+        pass
 
 
 def connection(address="198.51.100.1", subprotocols=(), **headers):
@@ -62,8 +75,8 @@ async def websocket(app, headers=(), subprotocols=()):
         await task
 
 
-def doors(**settings):
-    return Doors(load_settings(**settings), clock=lambda: 0.0)
+def doors(listens="127.0.0.1", **settings):
+    return Doors(load_settings(**settings), address=listens, clock=lambda: 0.0)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +122,7 @@ def test_keys_are_asked_for_once_there_are_some():
 )
 def test_pages_of_other_origins_stay_out_unless_allowed(allowed, origin, comes_in):
     headers = {"host": "server:8000", **({} if origin is None else {"origin": origin})}
-    door = doors(host="0.0.0.0", allowed_origins=allowed)
+    door = doors("0.0.0.0", allowed_origins=allowed)
     if comes_in:
         door.let_in(connection(**headers))
     else:
@@ -137,7 +150,12 @@ def test_an_origin_without_a_site_is_not_that_of_a_host_without_a_name(origin):
         ("127.0.0.1", None, "127.0.0.1.evil.example", False),
         ("127.0.0.1", None, "[evil", False),
         ("::1", None, "evil.example", False),
-        ("localhost", None, "evil.example", False),
+        ("127.0.1.1", None, "evil.example", False),
+        ("::ffff:127.0.0.1", None, "evil.example", False),
+        ("::", None, "anything.example", True),
+        ("127.0.0.1", "talk.example:8443", "talk.example:8443", True),
+        ("127.0.0.1", "Talk.example.", "talk.example", True),
+        ("127.0.0.1", "192.0.2.7, ::1, [::1]:8000, talk.example", "talk.example", True),
         ("127.0.0.1", "talk.example, other.example", "Talk.example:443", True),
         ("127.0.0.1", "talk.example", "evil.talk.example", False),
         ("127.0.0.1", "*", "evil.example", True),
@@ -147,7 +165,7 @@ def test_an_origin_without_a_site_is_not_that_of_a_host_without_a_name(origin):
     ],
 )
 def test_a_name_that_the_server_does_not_have_is_nobodys_own_page(listens, allowed, host, comes_in):
-    door = doors(host=listens, allowed_hosts=allowed)
+    door = doors(listens, allowed_hosts=allowed)
     # As a page has it whose name was made to lead here (DNS rebinding): both are its own.
     visitor = connection(host=host, origin=f"http://{host}")
     if comes_in:
@@ -155,6 +173,36 @@ def test_a_name_that_the_server_does_not_have_is_nobodys_own_page(listens, allow
     else:
         with pytest.raises(ForbiddenHostError, match="allowed_hosts"):
             door.let_in(visitor)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "https://talk.example",
+        "talk.example/v1",
+        "*.example",
+        "talk.example:https",
+        ":8443",
+        ".talk.example",
+        "two words",
+        "größe.example",
+    ],
+)
+def test_a_name_that_no_client_can_call_the_server_by_is_refused(name):
+    with pytest.raises(SettingsError, match=r"OMNILIVE_ALLOWED_HOSTS: .*names") as refused:
+        doors(allowed_hosts=f"other.example, {name}")
+    assert repr(name) in str(refused.value)
+
+
+async def test_it_is_the_address_that_is_bound_that_says_who_can_come():
+    # Short for 127.0.0.1, which nobody but the system's resolver knows.
+    settings = load_settings(host="127.1", port=0)
+    async with running_server(settings, lambda _: None, engine=Started()) as running:
+        assert running.address.startswith("127.0.0.1:")
+        async with httpx.AsyncClient(base_url=f"http://{running.address}") as http:
+            for name, status in (("localhost", 200), ("evil.example", 403)):
+                reply = await http.get("/v1/models", headers={"host": name})
+                assert reply.status_code == status
 
 
 def test_openings_are_limited_by_address_and_by_key():
