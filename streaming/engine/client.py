@@ -209,17 +209,20 @@ class EngineClient:
     async def _follow(self, link: EngineLink) -> None:
         """Routes what the engine says, and asks now and then whether it still turns."""
         limit_s = self._settings.start_timeout_s
-        waited_for = "ready"
+        waited_for, setting = "ready", "engine_start_timeout_s"
         while True:
             try:
                 message = await link.receive(limit_s)
             except TimeoutError:
-                raise EngineGoneError(f"the engine was not {waited_for} in {limit_s:g} s") from None
+                raise EngineGoneError(
+                    f"the engine was not {waited_for} in {limit_s:g} s ({setting})"
+                ) from None
             self._heard_s = self._clock()
             await self._route(message)
             if isinstance(message, EngineReady):
                 link.ping_every(self._settings.ping_interval_s, Ping)
-                limit_s, waited_for = self._settings.ping_timeout_s, "answering"
+                limit_s = self._settings.ping_timeout_s
+                waited_for, setting = "answering", "engine_hang_timeout_s"
 
     async def _route(self, message: Event) -> None:
         match message:
