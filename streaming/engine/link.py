@@ -23,6 +23,8 @@ from streaming.errors import EngineGoneError, WireError
 
 logger = logging.getLogger("omnilive.engine.link")
 
+LAST_WORDS_S = 0.2
+
 
 class EngineLink:
     """A running engine process; leaving the context ends it."""
@@ -119,6 +121,8 @@ class EngineLink:
         either: set[asyncio.Future[Any]] = {incoming, self._ended, self._writer}
         try:
             await _first_of(either, within_s, self._settings.ping_interval_s)
+            if not incoming.done():  # what it said last may be heard after its end
+                await asyncio.wait({incoming}, timeout=LAST_WORDS_S)
         except (asyncio.CancelledError, TimeoutError):
             incoming.cancel()
             raise

@@ -197,6 +197,23 @@ async def test_what_cannot_be_loaded_is_not_tried_again_and_is_no_row_of_deaths(
     assert line.getMessage() == "the engine cannot be loaded: no such device"
 
 
+async def test_what_an_engine_said_last_is_heard_though_it_has_ended(monkeypatch) -> None:
+    receive = zmq.asyncio.Socket.recv_multipart
+    client = EngineClient(EngineSettings(), worker=(*SCRIPTED, "unloadable"))
+
+    async def receive_late(socket: zmq.asyncio.Socket) -> list[bytes]:
+        frames: list[bytes] = await receive(socket)
+        assert client._link is not None
+        await asyncio.wait({client._link._ended})
+        return frames
+
+    monkeypatch.setattr(zmq.asyncio.Socket, "recv_multipart", receive_late)
+    with pytest.raises(EngineGoneError, match="no such device"):
+        await client.start()
+    assert client.died == 1
+    await client.stop()
+
+
 async def test_a_checkpoint_that_is_not_there_is_named(tmp_path) -> None:
     client = EngineClient(EngineSettings(model=str(tmp_path / "nothing")))
     with pytest.raises(EngineGoneError, match=r"cannot be loaded: .*nothing"):
