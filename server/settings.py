@@ -13,35 +13,16 @@ from pydantic import Field, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from server.call_settings import CallSettings
+from server.engine_settings import EngineProcessSettings
 from server.errors import SettingsError
 
 ENV_PREFIX = "OMNILIVE_"
 
 
-class Settings(CallSettings):
+class Settings(CallSettings, EngineProcessSettings):
     """One value a field; the description of each is what `omnilive serve --help` prints."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
-
-    # what runs
-    model: str | None = Field(
-        None,
-        min_length=1,
-        description="checkpoint: a directory or hub id in the published layout; none: omni-mini",
-    )
-    device: str = Field(
-        "cpu",
-        pattern=r"^(cpu|cuda(:\d+)?)$",
-        description="device of the networks: cpu, cuda, cuda:N",
-    )
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="type of the weights; auto: what suits device and checkpoint"
-    )
-    threads: int | None = Field(
-        None, ge=1, le=256, description="torch threads of the engine; none: one for each core"
-    )
-
-    seed: int = Field(0, ge=0, lt=2**63, description="seed of sampling and of the waveform's noise")
 
     # where it listens
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
@@ -78,14 +59,6 @@ class Settings(CallSettings):
     # how much of everything
     max_conversations: int = Field(
         4, ge=1, le=1024, description="conversations open at the same time; more are refused"
-    )
-    context_tokens: int | None = Field(
-        None,
-        ge=256,
-        description="positions a conversation may hold; none, and at most: the checkpoint's own",
-    )
-    max_speech_s: float = Field(
-        120.0, gt=0, le=600, description="sound of one reply; a longer one is cut short"
     )
     max_event_bytes: int = Field(
         15 * 2**20,
@@ -226,45 +199,12 @@ class Settings(CallSettings):
         240, ge=1, le=6000, description="images that one session or request may send in a minute"
     )
 
-    # how soon
-    first_packet_target_s: float = Field(
-        0.3,
-        gt=0,
-        le=10,
-        description="when a reply's first sound is due, after the turn has ended",
-    )
-
     # how it ends
     drain_timeout_s: float = Field(
         30.0,
         ge=0,
         le=86_400,
         description="how long open conversations may go on after SIGTERM, before the server ends",
-    )
-
-    # how long to wait for the engine
-    engine_start_timeout_s: float = Field(
-        600.0, gt=0, description="how long the engine may load before the start counts as failed"
-    )
-    engine_max_deaths: int = Field(
-        5, ge=1, description="deaths of the engine in a row at which it is not started again"
-    )
-    engine_silence_limit_s: float = Field(
-        10.0,
-        ge=5,  # it is asked every 2 s
-        le=600,
-        description="how long the engine may say nothing, not even when asked, before nobody new "
-        "is let in",
-    )
-    engine_hang_timeout_s: float = Field(
-        30.0,
-        ge=5,
-        le=3600,
-        description="the same before it counts as hung, is killed and started again",
-    )
-    end_without_engine: bool = Field(
-        False,
-        description="end with status 1 then, for whoever restarts what ends but asks for no health",
     )
 
 

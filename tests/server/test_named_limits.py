@@ -15,8 +15,8 @@ import streaming
 from server.settings import Settings
 from streaming.protocol.limits import Limits
 
-# These cut something short, or bound a start, and cause no error of a client's.
-SILENT = {"max_speech_s", "engine_start_timeout_s", "drain_timeout_s"}
+# These cut something short, or bound an engine's time, and cause no error of a client's.
+SILENT = {"max_speech_s", "engine_start_timeout_s", "engine_hang_timeout_s", "drain_timeout_s"}
 LIMITS = sorted(
     name
     for name in Settings.model_fields
@@ -26,7 +26,7 @@ LIMITS = sorted(
 # Shares of the context, and the pace of a camera: these thin, and refuse nothing.
 THINNING = {"frames_per_second", "filmed_turn_tokens", "quiet_video_tokens"}
 
-DECLARING = ("settings.py", "call_settings.py", "options.py")
+DECLARING = ("settings.py", "call_settings.py", "engine_settings.py", "options.py")
 
 # Of a function that reads files of ours.
 NO_SETTINGS = {"max_seconds"}

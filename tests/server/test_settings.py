@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from server.engine import new_engine
 from server.errors import SettingsError
 from server.settings import ENV_PREFIX, Settings, engine_environment, load_settings
 
@@ -74,3 +75,9 @@ def test_the_engine_process_has_that_environment(tiny_server):
     environment = Path(f"/proc/{tiny_server.engine_pid()}/environ").read_bytes().split(b"\0")
     spins = engine_environment()["GOMP_SPINCOUNT"]
     assert f"GOMP_SPINCOUNT={spins}".encode() in environment
+
+
+def test_how_long_an_engine_may_say_nothing_is_what_its_client_goes_by():
+    told = load_settings(engine_silence_limit_s=6.0, engine_hang_timeout_s=7.0)
+    client = new_engine(told)._settings
+    assert (client.silence_limit_s, client.ping_timeout_s) == (6.0, 7.0)
