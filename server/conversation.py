@@ -7,11 +7,11 @@ Knows in which order things pass. Does not know sockets (`realtime.py`), the pro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 from server.asides import Asides
-from server.errors import EngineLostError, FullError
+from server.errors import EngineLostError, FullError, ServerError
 from server.feed import Feed
 from server.lifetime import Lifetime
 from server.opening import first_answer
@@ -37,7 +37,14 @@ LONG_FRAME_BYTES = 2**16
 PICTURE = "input_image"
 
 
-Listener = Callable[[list[dict[str, Any]]], None]
+class Listener(Protocol):
+    """Hears the events of a conversation beside its client."""
+
+    def take(self, events: Iterable[dict[str, Any]]) -> None:
+        """Take events of the conversation."""
+
+    def end(self, failure: ServerError) -> None:
+        """It is over."""
 
 
 class Conversation:
@@ -179,7 +186,7 @@ class Conversation:
             self._lifetime.touch()
         self._outbox.put(events)
         for listener in tuple(self.listeners):
-            listener(events)
+            listener.take(events)
         for command in self._session.commands():
             self._watch.commanded(command)
             if isinstance(command, OpenAside):
