@@ -15,8 +15,8 @@ import streaming
 from server.settings import Settings
 from streaming.protocol.limits import Limits
 
-# These cut something short, or bound an engine's time, and cause no error of a client's.
-SILENT = {"max_speech_s", "engine_start_timeout_s", "engine_hang_timeout_s", "drain_timeout_s"}
+# These cut something short, or bound a start, and cause no error of a client's.
+SILENT = {"max_speech_s", "engine_start_timeout_s", "drain_timeout_s"}
 LIMITS = sorted(
     name
     for name in Settings.model_fields
