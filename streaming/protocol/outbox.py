@@ -16,10 +16,15 @@ from streaming.protocol.errors import ProtocolError
 Event: TypeAlias = dict[str, Any]
 MakeId: TypeAlias = Callable[[str], str]
 
+ID_CHARS = 32
+
 
 def random_id(prefix: str) -> str:
-    """A fresh id such as "item_3f…"; unique without any coordination."""
-    return f"{prefix}_{uuid4().hex}"
+    """A fresh id such as "item_3f…"; unique without any coordination.
+
+    Of 32 characters: a kit (LiveKit) calls what is longer by another name, and answers to that.
+    """
+    return f"{prefix}_{uuid4().hex}"[:ID_CHARS]
 
 
 class Outbox:

@@ -166,7 +166,7 @@ def _resolved(config: SessionConfig, profile: ModelProfile) -> SessionConfig:
 
 def _refuse_unserved(config: SessionConfig, profile: ModelProfile) -> None:
     refuse_modality(config.modality, profile, param="session.output_modalities")
-    parsed_tools(config.tools, config.tool_choice, under="session")
+    parsed_tools(config.tools, config.tool_choice, under="session", may_come=True)
     if config.prompt is not None:
         raise CapabilityError(
             "Stored prompts are not served; send 'instructions'.", "session.prompt"

@@ -162,7 +162,7 @@ class SessionConfig(Wire):
     @property
     def function_tools(self) -> Tools:
         """The tools and the choice among them, as the engine takes them."""
-        return parsed_tools(self.tools, self.tool_choice, under="session")
+        return parsed_tools(self.tools, self.tool_choice, under="session", may_come=True)
 
     @property
     def max_tokens(self) -> int | None:

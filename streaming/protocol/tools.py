@@ -45,8 +45,12 @@ class Tools:
     function: str | None = None
 
 
-def parsed_tools(tools: list[Object], tool_choice: str | Object, *, under: str) -> Tools:
+def parsed_tools(
+    tools: list[Object], tool_choice: str | Object, *, under: str, may_come: bool = False
+) -> Tools:
     """The tools of a session or response and the choice among them.
+
+    Where tools `may_come` later, "required" waits for them: kits set their options first.
 
     Raises:
         ProtocolError: A tool that is wrong or not served, or a choice that is not among them.
@@ -58,6 +62,8 @@ def parsed_tools(tools: list[Object], tool_choice: str | Object, *, under: str) 
         if name in names[:index]:
             param = f"{place}tools[{index}].name"
             raise ProtocolError("invalid_value", f"Two tools are named '{name}'.", param)
+    if may_come and tool_choice == "required" and not names:
+        tool_choice = "auto"
     choice, function_name = _chosen(tool_choice, names, f"{place}tool_choice")
     texts = tuple(map(_text, functions))
     return Tools(texts=texts, choice=choice, function=function_name)
@@ -67,7 +73,7 @@ def kept_choice(choice: str | Object, tools: list[Object]) -> str | Object:
     """A choice that was made among other tools; "auto" if it is not to be had among these."""
     if isinstance(choice, dict):
         return choice if choice["name"] in [tool.get("name") for tool in tools] else "auto"
-    return "auto" if choice == "required" and not tools else choice
+    return choice
 
 
 def _function(tool: Object, param: str) -> FunctionTool:

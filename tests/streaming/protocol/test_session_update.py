@@ -297,7 +297,6 @@ WRONG = [
         "invalid_value",
         "session.tool_choice.name",
     ),
-    ({"tool_choice": "required"}, "invalid_value", "session.tool_choice"),
     ({"prompt": {"id": "p"}}, "unsupported_value", "session.prompt"),
 ]
 

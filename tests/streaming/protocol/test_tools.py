@@ -14,6 +14,7 @@ from streaming.protocol.commands import (
 )
 from streaming.protocol.engine_events import ReplyCall, ReplyCallDone, ReplyText
 from streaming.protocol.limits import Limits
+from streaming.protocol.outbox import ID_CHARS, random_id
 from tests.streaming.protocol.rig import Rig, error_of, kinds
 
 WEATHER = {
@@ -98,6 +99,23 @@ def test_whether_there_may_be_several_calls_goes_to_the_engine(session, response
     assert start.parallel_tool_calls is several
 
 
+def test_tools_that_must_be_called_may_come_later():
+    rig = Rig()
+    assert rig.update({"type": "realtime", "tool_choice": "required"})["tool_choice"] == "required"
+    rig.send("response.create")
+    assert rig.take_commands()[-1].tool_choice == "auto", "there are none yet"
+    rig = Rig()
+    rig.update({"type": "realtime", "tool_choice": "required"})
+    rig.update({"type": "realtime", "tools": [TIME]})
+    rig.send("response.create")
+    assert rig.take_commands()[-1].tool_choice == "required"
+
+
+def test_ids_are_no_longer_than_kits_take_them():
+    assert len({random_id("call") for _ in range(1000)}) == 1000
+    assert {len(random_id(prefix)) for prefix in ("call", "item", "resp", "conv")} == {ID_CHARS}
+
+
 def test_there_may_be_so_many():
     rig, two = Rig(limits=Limits(max_tools=1)), [TIME, WEATHER]
     for under, events in (
@@ -118,7 +136,7 @@ def test_there_may_be_so_many():
         ({"type": "function", "name": "time"}, [], "auto"),
         ({"type": "function", "name": "time"}, None, "auto"),
         ({"type": "function", "name": "time"}, [TIME], {"type": "function", "name": "time"}),
-        ("required", [], "auto"),
+        ("required", [], "required"),
         ("required", [TIME], "required"),
         ("none", [], "none"),
     ],
