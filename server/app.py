@@ -18,6 +18,7 @@ from server.doors import split
 from server.errors import ServerError
 from server.gateway import Gateway
 from server.realtime import qwen_realtime, realtime
+from server.slashes import SingleSlashes
 from server.telemetry import ops
 from server.telemetry import routes as telemetry
 from server.webrtc import routes as webrtc
@@ -116,6 +117,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         allow_headers=["*"],
         expose_headers=["Location"],
     )
+    app.add_middleware(SingleSlashes)
     app.add_exception_handler(ServerError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(Exception, _fail)

@@ -5,6 +5,7 @@ import re
 import httpx
 import pytest
 
+from clients.python.client import open_conversation
 from server.app import create_app
 from server.engine import new_engine
 from server.errors import EngineLostError, NotReadyError
@@ -33,6 +34,13 @@ async def test_health_and_readiness(tiny_server):
     assert ready.status_code == 200
     assert ready.json()["status"] == "ready"
     assert ready.json()["max_conversations"] == tiny_server.settings.max_conversations
+
+
+async def test_two_slashes_are_one(tiny_server):
+    assert (await get(tiny_server, "/v1//models")).status_code == 200
+    address = tiny_server.url.replace("/v1/realtime", "/v1//realtime")
+    async with open_conversation(address):
+        pass
 
 
 async def test_the_one_model_is_listed_with_what_it_takes(tiny_server):
