@@ -7,7 +7,7 @@ one is cut `truncations`'.
 from __future__ import annotations
 
 from streaming.protocol import client_events as client
-from streaming.protocol.commands import DeleteItem
+from streaming.protocol.deletions import Deletions
 from streaming.protocol.errors import NoSuchItemError, ProtocolError
 from streaming.protocol.item_creation import ItemCreation
 from streaming.protocol.listening import Listening
@@ -26,6 +26,7 @@ class ConversationItems:
         listening: Listening,
         replies: Replies,
         truncations: Truncations,
+        deletions: Deletions,
     ) -> None:
         self._outbox = shared.outbox
         self._history = shared.history
@@ -34,6 +35,7 @@ class ConversationItems:
         self._listening = listening
         self._replies = replies
         self._truncations = truncations
+        self._deletions = deletions
 
     def create(self, event: client.ItemCreate) -> None:
         """Add an item."""
@@ -51,18 +53,20 @@ class ConversationItems:
         self._outbox.event("conversation.item.retrieved", item=item.wire())
 
     def delete(self, event: client.ItemDelete) -> None:
-        """Take an item out.
+        """Take an item out; one of a cancelled response, once that has ended.
 
         Raises:
             ProtocolError: It is not there, or is being made.
         """
         if self._history.find(event.item_id) is None:
             raise NoSuchItemError("delete", event.item_id)
-        if self._replies.makes(event.item_id):
+        if not self._replies.makes(event.item_id):
+            self._deletions.now(event.item_id)
+        elif self._replies.is_cancelling:
+            self._deletions.later(event.item_id)
+        else:
             message = f"Item '{event.item_id}' is still being made; cancel its response first."
             raise ProtocolError("invalid_value", message, "item_id")
-        self._outbox.command(DeleteItem(item_id=event.item_id))
-        self.remove(event.item_id)
 
     def truncate(self, event: client.ItemTruncate) -> None:
         """Cut a spoken item to what was played.
@@ -80,5 +84,4 @@ class ConversationItems:
 
     def remove(self, item_id: str) -> None:
         """An item is gone; tell the client."""
-        self._history.remove(item_id)
-        self._outbox.event("conversation.item.deleted", item_id=item_id)
+        self._deletions.gone(item_id)

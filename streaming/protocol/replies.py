@@ -18,6 +18,7 @@ from streaming.protocol.commands import (
     OpenAside,
     StartResponse,
 )
+from streaming.protocol.deletions import Deletions
 from streaming.protocol.engine_events import (
     Failure,
     ReplyAudio,
@@ -42,7 +43,7 @@ ReplyEvent: TypeAlias = ReplyText | ReplyAudio | ReplyCall | ReplyCallDone | Rep
 class Replies:
     """The running response, and the one that waits until a cancelled one has ended."""
 
-    def __init__(self, shared: Shared, truncations: Truncations) -> None:
+    def __init__(self, shared: Shared, truncations: Truncations, deletions: Deletions) -> None:
         self._outbox = shared.outbox
         self._history = shared.history
         self._limits = shared.limits
@@ -50,6 +51,7 @@ class Replies:
         self._ports = shared.ports
         self._conversation_id = shared.conversation_id
         self._truncations = truncations
+        self._deletions = deletions
         self._aside: dict[str, Response] = {}
         self._active: Response | None = None
         self._next: ResponseSpec | None = None
@@ -60,6 +62,11 @@ class Replies:
     def item_id(self) -> str | None:
         """Message of the running response; None if none runs."""
         return self._active.item.item_id if self._active else None
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether the running response has been cancelled and has not ended yet."""
+        return self._active is not None and self._active.is_cancelling
 
     def is_aside(self, response_id: str) -> bool:
         """Whether a running response is no part of the conversation."""
@@ -141,20 +148,10 @@ class Replies:
     def all_failed(self, failure: Failure) -> None:
         """The engine will say nothing more."""
         for response_id in list(self._aside):
-            self.receive(
-                ReplyDone(
-                    response_id=response_id, status="failed", usage=ReplyUsage(), failure=failure
-                )
-            )
+            self.receive(_failed(response_id, failure))
         for _ in range(2):  # the running one and the one that waits
             if self._active is not None:
-                done = ReplyDone(
-                    response_id=self._active.response_id,
-                    status="failed",
-                    usage=ReplyUsage(),
-                    failure=failure,
-                )
-                self._end(self._active, done)
+                self._end(self._active, _failed(self._active.response_id, failure))
 
     def _start(self, spec: ResponseSpec) -> None:
         self._active = response = self._new(spec)
@@ -219,6 +216,7 @@ class Replies:
         self._active = None
         self._keep_what_was_sent(active, done)
         self._truncations.reply_ended()
+        self._deletions.reply_ended()  # behind the cuts, which may be of the same items
         self._start_next()
         if status in ("completed", "incomplete") and self._active is None:
             self._silence.replied()
@@ -274,6 +272,11 @@ class Replies:
             else self._ports.mouth,
             rates=self._ports.rates,
         )
+
+
+def _failed(response_id: str, failure: Failure) -> ReplyDone:
+    usage = ReplyUsage()
+    return ReplyDone(response_id=response_id, status="failed", usage=usage, failure=failure)
 
 
 def _start_command(response: Response) -> StartResponse:

@@ -30,6 +30,7 @@ from streaming.protocol import client_events as client
 from streaming.protocol.briefing import Briefing
 from streaming.protocol.commands import Command
 from streaming.protocol.conversation_items import ConversationItems
+from streaming.protocol.deletions import Deletions
 from streaming.protocol.engine_events import (
     EngineEvent,
     EngineFault,
@@ -94,11 +95,12 @@ class RealtimeSession:
         self._briefing = Briefing(self._outbox)
         self._truncations = Truncations(shared)
         self._transcripts = Transcripts(shared)
-        self._replies = Replies(shared, self._truncations)
+        deletions = Deletions(shared)
+        self._replies = Replies(shared, self._truncations, deletions)
         creation = ItemCreation(shared, self._listening.sight)
         self._responses = ResponseRequests(shared, creation, self._replies)
         self._items = ConversationItems(
-            shared, creation, self._listening, self._replies, self._truncations
+            shared, creation, self._listening, self._replies, self._truncations, deletions
         )
         self._acts = self._table_of_acts()
         self._greet()

@@ -18,6 +18,7 @@ class Reply:
     item_id: str
     modality: str
     begun: bool = False
+    cancelled: bool = False
     calls: list[str] = field(default_factory=list)
 
 
@@ -64,6 +65,7 @@ class EngineModel:
             case c.CancelResponse(response_id=response):
                 assert self.reply is not None
                 assert response == self.reply.response_id
+                self.reply.cancelled = True
             case c.TruncateItem(item_id=item, audio_end_ms=end_ms):
                 assert item in self.items
                 assert self.reply is None or item != self.reply.item_id
@@ -74,6 +76,11 @@ class EngineModel:
                 self.to_transcribe.append(item)
             case c.UpdateInstructions():
                 self.to_brief.append(command)
+
+    def is_cancelling(self, item_id: str) -> bool:
+        """Whether an item is one that a cancelled reply has not ended making."""
+        reply = self.reply
+        return bool(reply and reply.cancelled and item_id in (reply.item_id, *reply.calls))
 
     def end_reply(self, status: str) -> None:
         """A reply stays as an item, however short, unless it failed before it began."""

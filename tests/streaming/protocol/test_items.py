@@ -2,7 +2,15 @@
 
 import pytest
 
-from streaming.protocol.commands import AudioPart, CreateItem, DeleteItem, TextPart
+from streaming.protocol.commands import (
+    AudioPart,
+    CreateItem,
+    DeleteItem,
+    StartResponse,
+    TextPart,
+    TruncateItem,
+)
+from streaming.protocol.engine_events import EngineFault, Failure
 from streaming.protocol.limits import Limits, ModelProfile
 from tests.streaming.protocol.rig import (
     LOUD,
@@ -177,6 +185,70 @@ def test_the_item_of_a_running_response_cannot_be_deleted():
     assert kinds(rig.send("conversation.item.delete", item_id=item_id)) == [
         "conversation.item.deleted"
     ]
+
+
+def cancelled(rig):
+    """A response that was cancelled and has not ended; its id and its item's."""
+    response_id, item_id = rig.respond()
+    rig.speak(response_id)
+    rig.send("response.cancel")
+    rig.take_commands()
+    return response_id, item_id
+
+
+def test_the_item_of_a_cancelled_response_is_deleted_at_its_end():
+    # The engine's end of a cancelled reply may take a while, and the client cannot hurry it.
+    rig = Rig()
+    response_id, item_id = cancelled(rig)
+    assert rig.send("conversation.item.delete", item_id=item_id) == []
+    assert rig.take_commands() == []
+    ended = kinds(rig.done(response_id, "cancelled"))
+    assert ended[-2:] == ["response.done", "conversation.item.deleted"]
+    assert rig.take_commands()[-1] == DeleteItem(item_id=item_id)
+    assert kinds(rig.send("conversation.item.retrieve", item_id=item_id)) == ["error"]
+
+
+def test_what_was_deleted_is_no_part_of_what_the_next_response_answers():
+    rig = Rig()
+    response_id, item_id = cancelled(rig)
+    rig.send("conversation.item.delete", item_id=item_id)
+    assert rig.send("response.create") == []
+    rig.done(response_id, "cancelled")
+    delete, start = rig.take_commands()[-2:]
+    assert delete == DeleteItem(item_id=item_id)
+    assert isinstance(start, StartResponse)
+
+
+def test_an_item_that_will_be_deleted_can_be_cut_before():
+    rig = Rig()
+    response_id, item_id = cancelled(rig)
+    cut = {"item_id": item_id, "content_index": 0, "audio_end_ms": 300}
+    rig.send("conversation.item.truncate", **cut)
+    rig.send("conversation.item.delete", item_id=item_id)
+    rig.done(response_id, "cancelled")
+    assert rig.take_commands()[-2:] == [
+        TruncateItem(item_id=item_id, audio_end_ms=300),
+        DeleteItem(item_id=item_id),
+    ]
+
+
+def test_an_item_that_will_be_deleted_cannot_be_deleted_again():
+    rig = Rig()
+    response_id, item_id = cancelled(rig)
+    rig.send("conversation.item.delete", item_id=item_id)
+    error = error_of(rig.send("conversation.item.delete", item_id=item_id, event_id="again"))
+    assert (error["code"], error["event_id"]) == ("item_delete_invalid_item_id", "again")
+    assert kinds(rig.done(response_id, "cancelled")).count("conversation.item.deleted") == 1
+
+
+def test_an_item_is_deleted_though_the_engine_is_lost():
+    rig = Rig()
+    _, item_id = cancelled(rig)
+    rig.send("conversation.item.delete", item_id=item_id)
+    failure = Failure(code="internal_error", message="gone")
+    events = rig.engine(EngineFault(failure=failure, item_id=None, fatal=True))
+    assert "conversation.item.deleted" in kinds(events)
+    assert rig.take_commands() == []
 
 
 AUDIO = {"type": "input_audio", "audio": b64(tone(LOUD, 200))}

@@ -305,3 +305,13 @@ def test_a_call_under_way_cannot_be_deleted():
     rig.take_commands()
     rig.send("conversation.item.delete", item_id="c0")
     assert rig.take_commands() == [DeleteItem(item_id="c0")]
+
+
+def test_a_told_call_of_a_cancelled_response_is_deleted_at_its_end():
+    rig = with_tools()
+    response_id, _ = rig.respond()
+    call(rig, response_id)
+    rig.send("response.cancel")
+    assert rig.send("conversation.item.delete", item_id="c0") == []
+    assert kinds(rig.done(response_id, "cancelled"))[-1] == "conversation.item.deleted"
+    assert rig.take_commands()[-1] == DeleteItem(item_id="c0")
