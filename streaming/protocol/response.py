@@ -70,6 +70,7 @@ class Response:
         self._stretcher = Stretcher(spec.speed)
         self._outputs: list[AnyItem] = []
         self._open_calls: dict[str, CallItem] = {}
+        self._over: tuple[CallItem, ItemStatus] | None = None  # the open call whose end is held
         self.has_output = False
         self.has_withheld = False
         self.unseen_calls: list[str] = []
@@ -112,6 +113,7 @@ class Response:
         self.has_output = self.has_output or bool(text)
         if not text or self._withholds():
             return
+        self._tell_call_over()
         part = self._part()
         part.text = (part.text or "") + text
         kind = "output_audio_transcript" if self._is_spoken else "output_text"
@@ -141,7 +143,12 @@ class Response:
             self._outbox.event("response.function_call_arguments.delta", **told)
 
     def call_done(self, event: ReplyCallDone) -> None:
-        """A function call is over."""
+        """A function call is over, which is told once something follows it or the reply ends.
+
+        A client may answer the call as soon as it is told, and gets no new response before the end
+        of this one, which comes only after the call's closing tokens. Sound does not follow a call:
+        it is that of words before it.
+        """
         self._move(Signal.OUTPUT)
         self.has_output = True
         call = self._told_call(event)
@@ -149,7 +156,7 @@ class Response:
             self.unseen_calls.append(event.item_id)
         else:
             call.arguments = event.arguments
-            self._close_call(call, "completed" if event.complete else "incomplete")
+            self._over = call, "completed" if event.complete else "incomplete"
 
     def end(self, done: ReplyDone) -> ReplyStatus:
         """Close everything that was opened, and the response; the status that the client sees."""
@@ -161,6 +168,7 @@ class Response:
         self.item.status = "completed" if status == "completed" else "incomplete"
         if self.is_shown:
             self._close_item()
+        self._tell_call_over()
         for call in list(self._open_calls.values()):
             self._close_call(call, "incomplete")
         details = status_details(status, done, self.cancel_reason)
@@ -201,6 +209,7 @@ class Response:
         call = self._open_calls.get(event.item_id)
         if call is not None or self.is_cancelling:
             return call
+        self._tell_call_over()
         call = CallItem(
             item_id=event.item_id,
             call_id=self._outbox.make_id("call"),
@@ -222,6 +231,11 @@ class Response:
     def _item_event(self, kind: str, item: AnyItem) -> None:
         at = {"response_id": self.response_id, "output_index": self._outputs.index(item)}
         self._outbox.event(kind, **at, item=item.wire())
+
+    def _tell_call_over(self) -> None:
+        if self._over is not None:
+            self._close_call(*self._over)
+            self._over = None
 
     def _close_call(self, call: CallItem, status: ItemStatus) -> None:
         del self._open_calls[call.item_id]

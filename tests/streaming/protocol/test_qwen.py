@@ -320,7 +320,7 @@ def test_tools_are_nested_and_their_results_flat():
     call = {"response_id": name, "item_id": "i_call0", "name": "f", "arguments": "{}"}
     events = made.engine(ReplyCall(**call))
     events += made.engine(ReplyCallDone(**call, complete=True))
-    made.engine(ReplyDone(response_id=name, status="completed", usage=USAGE))
+    events += made.engine(ReplyDone(response_id=name, status="completed", usage=USAGE))
     done = next(e for e in events if e["type"] == "response.function_call_arguments.done")
     output = {"type": "function_call_output", "call_id": done["call_id"], "output": "4"}
     assert kinds(made.send("conversation.item.create", item=output)) == [

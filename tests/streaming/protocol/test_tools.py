@@ -12,10 +12,10 @@ from streaming.protocol.commands import (
     ToolResultPart,
     UpdateInstructions,
 )
-from streaming.protocol.engine_events import ReplyCall, ReplyCallDone, ReplyText
+from streaming.protocol.engine_events import ReplyAudio, ReplyCall, ReplyCallDone, ReplyText
 from streaming.protocol.limits import Limits
 from streaming.protocol.outbox import ID_CHARS, random_id
-from tests.streaming.protocol.rig import Rig, error_of, kinds
+from tests.streaming.protocol.rig import LOUD, Rig, error_of, kinds, tone
 
 WEATHER = {
     "type": "function",
@@ -177,19 +177,66 @@ CALL_ORDER = [
 def test_a_calls_events_in_order():
     rig = with_tools()
     response_id, _ = rig.respond()
-    events = call(rig, response_id)
+    *events, end = call(rig, response_id) + rig.done(response_id)
     assert kinds(events) == CALL_ORDER
     assert events[0]["item"] == {**events[1]["item"], "status": "in_progress", "arguments": ""}
     done = events[4]
     assert (done["name"], done["arguments"], done["output_index"]) == ("weather", ARGUMENTS, 0)
     assert done["call_id"] == events[0]["item"]["call_id"]
-    (end,) = rig.done(response_id)
     (item,) = end["response"]["output"]
     assert (item["type"], item["status"], item["arguments"]) == (
         "function_call",
         "completed",
         ARGUMENTS,
     )
+
+
+def test_the_end_of_a_call_is_told_with_the_end_of_its_response():
+    # Kits answer at output_item.done, and a response.create before response.done is refused.
+    rig = with_tools()
+    response_id, _ = rig.respond()
+    told = call(rig, response_id)
+    assert kinds(told) == CALL_ORDER[:4], "its arguments are told as they come"
+    assert kinds(rig.done(response_id)) == [*CALL_ORDER[4:], "response.done"]
+    result = {"type": "function_call_output", "call_id": told[0]["item"]["call_id"], "output": "x"}
+    assert len(rig.send("conversation.item.create", item=result)) == 2
+    rig.respond()
+
+
+def test_the_end_of_a_call_is_told_before_the_next_call():
+    rig = with_tools()
+    response_id, _ = rig.respond()
+    call(rig, response_id)
+    events = call(rig, response_id, "c1")
+    assert kinds(events) == [*CALL_ORDER[4:], *CALL_ORDER[:4]]
+    assert [e["item_id"] for e in events if "item_id" in e] == ["c0", "c1", "c1"]
+    ended = rig.done(response_id)
+    assert kinds(ended) == [*CALL_ORDER[4:], "response.done"]
+    assert [item["status"] for item in ended[-1]["response"]["output"]] == ["completed"] * 2
+
+
+def test_the_sound_of_words_before_a_call_does_not_end_it():
+    rig = with_tools()
+    response_id, _ = rig.respond()
+    rig.speak(response_id, "I look.", 100)
+    call(rig, response_id)
+    late = rig.engine(ReplyAudio(response_id=response_id, pcm=tone(LOUD, 100)))
+    assert set(kinds(late)) == {"response.output_audio.delta"}
+    ended = kinds(rig.done(response_id))
+    message_done = ended.index("response.output_item.done")
+    assert ended[message_done + 2 :] == [*CALL_ORDER[4:], "response.done"]
+
+
+def test_a_call_that_was_over_when_its_response_was_cancelled_is_complete():
+    rig = with_tools()
+    response_id, _ = rig.respond()
+    call(rig, response_id)
+    assert rig.send("response.cancel") == []
+    assert call(rig, response_id, "c1") == []
+    ended = rig.done(response_id, "cancelled")
+    assert kinds(ended) == [*CALL_ORDER[4:], "response.done"]
+    (item,) = ended[-1]["response"]["output"]
+    assert (item["id"], item["status"]) == ("c0", "completed")
 
 
 def test_a_reply_that_only_calls_leaves_no_message():
@@ -221,8 +268,9 @@ def test_words_after_the_call_are_told_behind_it():
     response_id, _ = rig.respond()
     call(rig, response_id)
     events = rig.engine(ReplyText(response_id=response_id, text="So."))
-    assert events[0]["output_index"] == 1
-    assert events[1]["previous_item_id"] is None  # the message's place is before its calls
+    assert kinds(events[:3]) == CALL_ORDER[4:]
+    assert events[3]["output_index"] == 1
+    assert events[4]["previous_item_id"] is None  # the message's place is before its calls
 
 
 def test_a_result_continues_the_turn():
@@ -268,10 +316,10 @@ def test_a_result_of_no_call_is_refused_by_name():
 def test_a_call_that_is_broken_off_is_incomplete():
     rig = with_tools()
     response_id, _ = rig.respond()
-    events = call(rig, response_id, complete=False, pieces=('{"city',))
-    assert events[-1]["item"]["status"] == "incomplete"
-    end = rig.done(response_id, "incomplete", reason="max_output_tokens")[-1]["response"]
-    assert end["output"][0]["arguments"] == '{"city'
+    call(rig, response_id, complete=False, pieces=('{"city',))
+    events = rig.done(response_id, "incomplete", reason="max_output_tokens")
+    assert events[-2]["item"]["status"] == "incomplete"
+    assert events[-1]["response"]["output"][0]["arguments"] == '{"city'
 
 
 def test_a_call_still_open_is_closed_when_the_engine_is_lost():
