@@ -5,7 +5,7 @@ is the reference's. Does not know what the tokens mean. Each sampler has its own
 that a conversation's draws do not depend on who shares its batch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -47,26 +47,32 @@ class Sampler:
         Args:
             logits: [vocab], any float dtype, any device.
         """
-        scores = self.scores(logits)
-        if self.config.temperature == 0:
-            token = int(scores.argmax())
-        else:
-            values, tokens = self.candidates(scores)
-            pick = torch.multinomial(values.softmax(-1), 1, generator=self._random)
-            token = int(tokens[pick])
+        token = self._pick(self.scores(logits))
+        self._seen[token] = True
+        return token
+
+    def draw_among(self, logits: Tensor, tokens: Sequence[int]) -> int:
+        """The next token, one of these few, which is remembered as seen.
+
+        Args:
+            logits: [vocab], any float dtype, any device.
+            tokens: Different ones, at least one; forbidden or not.
+        """
+        ids = torch.tensor(tokens)
+        token = tokens[self._pick(self.scores_among(logits, ids))]
         self._seen[token] = True
         return token
 
     def scores(self, logits: Tensor) -> Tensor:
         """Logits in float32 on the CPU after the penalty, forbidden ones at -inf."""
-        scores = logits.detach().float().cpu()
-        penalty = self.config.repetition_penalty
-        if penalty != 1:
-            punished = torch.where(scores < 0, scores * penalty, scores / penalty)
-            scores = torch.where(self._seen, punished, scores)
+        scores = self._penalised(logits, self._seen)
         if len(self._forbidden):
             scores = scores.index_fill(0, self._forbidden, -torch.inf)
         return scores
+
+    def scores_among(self, logits: Tensor, ids: Tensor) -> Tensor:
+        """The same of these tokens alone, int64 [n] on the CPU -> [n]; none is forbidden."""
+        return self._penalised(logits[ids.to(logits.device)], self._seen[ids])
 
     def candidates(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (over temperature, falling) and ids of what survives top-k and top-p."""
@@ -78,3 +84,18 @@ class Sampler:
             kept = max(int((tail > 1 - self.config.top_p).sum()), 1)
             values, tokens = values[:kept], tokens[:kept]
         return values, tokens
+
+    def _pick(self, scores: Tensor) -> int:
+        """The place of the one that is drawn."""
+        if self.config.temperature == 0:
+            return int(scores.argmax())
+        values, places = self.candidates(scores)
+        return int(places[torch.multinomial(values.softmax(-1), 1, generator=self._random)])
+
+    def _penalised(self, logits: Tensor, seen: Tensor) -> Tensor:
+        scores = logits.detach().float().cpu()
+        penalty = self.config.repetition_penalty
+        if penalty == 1:
+            return scores
+        punished = torch.where(scores < 0, scores * penalty, scores / penalty)
+        return torch.where(seen, punished, scores)

@@ -78,3 +78,38 @@ def test_a_seed_is_a_stream_of_its_own() -> None:
     assert [x for x, _ in draws] == [alone.draw(logits) for _ in range(20)]
     assert first == [draws[0][0]]
     assert [x for x, _ in draws] != [y for _, y in draws]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    temperature=st.floats(0.2, 2),
+    top_k=st.integers(0, 6),
+    top_p=st.floats(0.05, 1),
+    penalty=st.floats(1, 1.5),
+    among=st.lists(st.integers(0, 49), min_size=1, max_size=6, unique=True),
+)
+def test_a_draw_among_some_is_one_with_all_others_impossible(
+    seed: int, temperature: float, top_k: int, top_p: float, penalty: float, among: list[int]
+) -> None:
+    config = SamplingConfig(
+        temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=penalty
+    )
+    logits = torch.randn(50, generator=torch.Generator().manual_seed(seed)) * 3
+    others = sorted(set(range(50)) - set(among))
+    some = Sampler(config, vocab_size=50, seed=seed, seen=[3, 7, 20])
+    full = Sampler(config, vocab_size=50, seed=seed, seen=[3, 7, 20], forbidden=others)
+    for _ in range(3):  # what was drawn counts as seen from then on
+        supports = []
+        for sampler, scores, ids in (
+            (some, some.scores_among(logits, torch.tensor(among)), torch.tensor(among)),
+            (full, full.scores(logits), torch.arange(50)),
+        ):
+            support = torch.zeros(50)
+            values, places = sampler.candidates(scores)
+            support[ids[places]] = values.softmax(-1)
+            supports.append(support)
+        torch.testing.assert_close(*supports)
+        drawn = some.draw_among(logits, among)
+        assert drawn in among
+        full._seen[drawn] = True
