@@ -7,6 +7,7 @@ tokens and sounds are made, nor how it ends (`replies.py`).
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 
 from model.audio_encoder import audio_tokens
 from model.sampling import Sampler
@@ -22,7 +23,7 @@ from streaming.engine.replies import restore_system
 from streaming.engine.reply import Marks, Reply
 from streaming.engine.speaking import begin_speech
 from streaming.engine.timeline import Timeline
-from streaming.engine.tool_calls import opening_text
+from streaming.engine.tool_calls import opening_text, tool_name
 from streaming.errors import ConversationError, ItemStateError, RefusedError
 
 # What an answer leaves free for speech into it, two and a half seconds; and of a short context.
@@ -59,7 +60,7 @@ class Beginnings:
         Raises:
             DuplicateItemError: The conversation holds an item of the answer's id.
             ItemStateError: A reply is under way, or the user still speaks what it is to answer.
-            RefusedError: The context has no room for a reply, or there is no such voice.
+            RefusedError: The context has no room, or there is no such voice, or nothing to call.
         """
         if conversation.reply is not None:
             raise ItemStateError(f"{conversation.reply.response_id!r} is still under way")
@@ -68,6 +69,7 @@ class Beginnings:
         if voice not in self._model.speakers:
             raise RefusedError(f"no voice {voice!r}; voices: {', '.join(self._model.speakers)}")
         tools, own_system = self._tools(conversation, asked)
+        openings = [self._template.tokens(opening_text(name)) for name in _callable(asked, tools)]
         system = self._own_system(conversation, asked, tools) if own_system else conversation.system
         item, room = self._open_answer(conversation, asked, system, previous_item_id)
         wanted = asked.max_output_tokens or self._memory.capacity_tokens
@@ -82,7 +84,7 @@ class Beginnings:
             limit="context_full" if room < wanted else "max_output_tokens",
             marks=Marks(asked_s=self._clock()),
             text=self._template.words(calls=bool(tools), single=not asked.parallel_tool_calls),
-            sampler=self._sampler(conversation, asked, seed),
+            sampler=ForcedSampler(self._sampler(conversation, seed), openings),
             cached_tokens=self._memory.length(conversation.slot),
             own_system=own_system,
         )
@@ -94,17 +96,13 @@ class Beginnings:
             tools = ()
         return tools, asked.instructions is not None or tools != conversation.tools
 
-    def _sampler(self, conversation: Conversation, asked: Respond, seed: int) -> ForcedSampler:
-        first: list[int] = []
-        if asked.tool_choice == "required":
-            first = self._template.tokens(opening_text(asked.function))
-        sampler = Sampler(
+    def _sampler(self, conversation: Conversation, seed: int) -> Sampler:
+        return Sampler(
             self._model.config.omnilive.thinker_sampling,
             vocab_size=self._model.config.thinker.text.vocab_size,
             seed=seed,
             seen=conversation.timeline.ids(),
         )
-        return ForcedSampler(sampler, first)
 
     def _open_answer(
         self,
@@ -194,3 +192,22 @@ def _place(conversation: Conversation) -> str | None:
     if still_open or not items or items[-1].role == "assistant":
         raise ItemStateError("a spoken item is still open; stop or drop it first")
     return items[-1].item_id
+
+
+def _callable(asked: Respond, tools: Sequence[str]) -> list[str]:
+    """Returns the names of the functions of which a reply must call one; none if it need not.
+
+    Raises:
+        RefusedError: There are none, or the one that is named is not among them.
+    """
+    if asked.tool_choice != "required":
+        return []
+    names = [tool_name(tool) for tool in tools]
+    if asked.function is None:
+        if not names:
+            raise RefusedError("a call is required and there are no tools")
+        return names
+    if asked.function not in names:
+        known = ", ".join(map(repr, names)) or "none"
+        raise RefusedError(f"no tool {asked.function!r}; tools: {known}")
+    return [asked.function]

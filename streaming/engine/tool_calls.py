@@ -50,9 +50,14 @@ def result_text(output: str) -> str:
     return f"{_RESULT_OPEN}\n{output}\n{_RESULT_CLOSE}"
 
 
-def opening_text(function: str | None) -> str:
-    """What a reply begins with that must be a call, of this function if one is named."""
-    return f'{OPEN}\n{{"name": "' + ("" if function is None else f'{function}", "arguments": {{')
+def opening_text(name: str) -> str:
+    """What a call of this function begins with, up to the first of its arguments."""
+    return f'{OPEN}\n{{"name": {json.dumps(name)}, "arguments": {{'
+
+
+def tool_name(tool: str) -> str:
+    """The name of the function that a tool's JSON text describes."""
+    return str(json.loads(tool)["function"]["name"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,9 +141,9 @@ class Respond(OfResponse):
     """Starts a reply that will be item `item_id`; ended by exactly one `ResponseDone`.
 
     `max_output_tokens` counts Thinker tokens. `instructions`, `tools` and `voice` replace the
-    conversation's for this reply alone. `tool_choice` "required" makes the reply begin with a call,
-    of `function` if one is named; "none" leaves the tools out. Without `parallel_tool_calls` the
-    reply ends behind its first call.
+    conversation's for this reply alone. `tool_choice` "required" makes the reply begin with a call
+    of one of the tools, of `function` if one is named, and is refused where there is none; "none"
+    leaves the tools out. Without `parallel_tool_calls` the reply ends behind its first call.
     """
 
     item_id: str

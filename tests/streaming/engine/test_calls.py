@@ -23,7 +23,7 @@ def made_to_say(
     monkeypatch: pytest.MonkeyPatch, model: OmniModel, text: str, **changed: object
 ) -> Driver:
     """An engine whose reply that must be a call is `text` instead."""
-    monkeypatch.setattr(beginnings, "opening_text", lambda function: text)
+    monkeypatch.setattr(beginnings, "opening_text", lambda name: text)
     driver = Driver(Engine(model, SETTINGS))
     driver.say(
         OpenConversation(conversation_id="c", tools=(TOOL,)),
@@ -144,7 +144,8 @@ def test_a_call_that_is_broken_off_is_told_and_is_no_history(
 def test_without_tools_a_call_is_only_text(
     model: OmniModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beginnings, "opening_text", lambda function: CALL)
+    monkeypatch.setattr(beginnings, "_callable", lambda asked, tools: ["weather"])
+    monkeypatch.setattr(beginnings, "opening_text", lambda name: CALL)
     driver = Driver(Engine(model, SETTINGS))
     driver.settle(TALK.open(), TALK.typed("q", QUESTION), called(model, CALL, modalities=("text",)))
     assert driver.said("r")[0] == CALL
@@ -177,7 +178,7 @@ def test_what_was_not_told_of_a_call_is_no_history(
     model: OmniModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offline = Offline(model)
-    monkeypatch.setattr(beginnings, "opening_text", lambda function: f"I look.\n{CALL}")
+    monkeypatch.setattr(beginnings, "opening_text", lambda name: f"I look.\n{CALL}")
     driver = Driver(Engine(model, SETTINGS))
     driver.settle(
         OpenConversation(conversation_id="c", tools=(TOOL,)),

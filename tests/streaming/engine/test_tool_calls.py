@@ -15,6 +15,7 @@ from streaming.engine.tool_calls import (
     opening_text,
     result_text,
     system_text,
+    tool_name,
 )
 
 ARGUMENTS = '{"city": "Pa}r\\"is", "days": [1, {"a": 2}]}'
@@ -126,7 +127,12 @@ def test_the_words_of_the_published_template() -> None:
     assert result_text("18") == "<tool_response>\n18\n</tool_response>"
 
 
-@pytest.mark.parametrize("function", [None, "f"])
-def test_a_forced_opening_is_the_beginning_of_a_call(function: str | None) -> None:
-    whole = call_text("f", '{"a": 1}')
-    assert whole.startswith(opening_text(function))
+@pytest.mark.parametrize("function", ["f", "météo", 'a"b', "a\\"])
+def test_a_forced_opening_is_the_beginning_of_a_call(function: str) -> None:
+    opening = opening_text(function)
+    assert call_text(function, '{"a": 1}') == opening + '"a": 1}}\n</tool_call>'
+    assert parse(opening)[1] == [CallDone(0, function, "{", complete=False)]
+
+
+def test_a_tool_has_the_name_that_it_says() -> None:
+    assert tool_name('{"type": "function", "function": {"name": "m\\u00e9t\u00e9o"}}') == "météo"
