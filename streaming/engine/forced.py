@@ -31,6 +31,11 @@ class ForcedSampler:
         self._sampler = sampler
         self._branches = _branches(openings)
 
+    @property
+    def is_forcing(self) -> bool:
+        """Whether an opening was begun, or is to be, and is not over."""
+        return bool(self._branches)
+
     def draw(self, logits: Tensor) -> int:
         """The next token, of logits [vocab]."""
         if not self._branches:

@@ -188,7 +188,12 @@ class Reader:
 
     def _end(self, conversation: Conversation, reply: Reply) -> None:
         reply.thinker_ended = True
-        self._say(conversation, reply, reply.text.flush())
+        if reply.sampler.is_forcing:
+            # Cut off in the opening of the call that it had to be, it has said nothing.
+            reply.text.break_off()
+            reply.held.clear()
+        else:
+            self._say(conversation, reply, reply.text.flush())
         reply.finish_speech()
 
     def _say(self, conversation: Conversation, reply: Reply, text: str) -> None:

@@ -185,6 +185,24 @@ def test_a_call_that_cannot_be_made_is_refused(
     assert driver.done("r2").error is None
 
 
+@pytest.mark.parametrize("modality", ["text", "audio"])
+@pytest.mark.parametrize("tokens", [1, 4, 12])
+def test_a_call_whose_name_was_never_told_is_not_said(
+    model: OmniModel, tokens: int, modality: str
+) -> None:
+    driver = Driver(Engine(model, SETTINGS))
+    driver.settle(
+        OpenConversation(conversation_id="c", tools=(tool("weather"), tool("time"))),
+        TALK.typed("q", "What?"),
+    )
+    before = driver.engine._conversations["c"].timeline.ids()
+    driver.settle(required("r", max_output_tokens=tokens, modalities=(modality,)))
+    assert driver.said("r") == ("", b"")
+    assert not driver.of(ToolCallDone)
+    assert (driver.done("r").status, driver.done("r").reason) == ("incomplete", "max_output_tokens")
+    assert list(driver.engine._conversations["c"].timeline.ids()) == list(before)
+
+
 def required(response_id: str, **changed) -> Respond:
     fields = {
         "conversation_id": "c",

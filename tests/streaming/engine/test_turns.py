@@ -355,6 +355,7 @@ class Ends:
     """Draws nothing but the end."""
 
     end: int
+    is_forcing = False
 
     def draw(self, logits: torch.Tensor) -> int:
         return self.end
