@@ -4,7 +4,7 @@ Knows the life cycle ``response.created → rate_limits.updated → output_item.
 conversation.item.added → content_part.added → deltas → … done → response.done``, with one message
 and any number of function calls as its items. A response that is no part of the conversation has
 the same without the conversation's events. Does not know which response may run when (`replies`
-does), nor samples (the mouth does).
+does), nor samples (`response_sound` does).
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
-from streaming.media.codecs import Samples, decode, encode
-from streaming.media.formats import PCM_24K
-from streaming.media.stretch import Stretcher
 from streaming.protocol.engine_events import (
     ReplyCall,
     ReplyCallDone,
@@ -28,12 +25,11 @@ from streaming.protocol.outbox import Outbox
 from streaming.protocol.ports import MouthPort, RatesPort
 from streaming.protocol.response_object import CancelReason, response_object, status_details
 from streaming.protocol.response_phases import TRANSITIONS, Phase, Signal
+from streaming.protocol.response_sound import ResponseSound
 from streaming.protocol.response_spec import ResponseSpec
 from streaming.protocol.wire_audio import encode_audio
 
 Object: TypeAlias = dict[str, Any]
-
-ENGINE_RATE_HZ = 24_000
 
 
 class Response:
@@ -64,10 +60,7 @@ class Response:
         self._conversation_id = conversation_id
         self._outbox = outbox
         self._history = history
-        self._mouth = mouth
-        self._samples = 0
-        self._has_sound = False
-        self._stretcher = Stretcher(spec.speed)
+        self._sound = ResponseSound(mouth, speed=spec.speed, audio_format=spec.audio_format)
         self._outputs: list[AnyItem] = []
         self._open_calls: dict[str, CallItem] = {}
         self._over: tuple[CallItem, ItemStatus] | None = None  # the open call whose end is held
@@ -85,7 +78,7 @@ class Response:
     @property
     def sent_ms(self) -> int:
         """Sound that the client was given, at the pace at which it hears it."""
-        return self._samples * 1000 // ENGINE_RATE_HZ
+        return self._sound.sent_ms
 
     @property
     def calls(self) -> list[CallItem]:
@@ -126,11 +119,7 @@ class Response:
         self.has_output = self.has_output or bool(pcm)
         if not pcm or self._withholds():
             return
-        part = self._part()
-        if not self._has_sound:
-            self._has_sound = True
-            self._mouth.start(self.spec.audio_format)
-        self._speak(part, self._stretcher.push(decode(pcm, PCM_24K)))
+        self._speak(self._sound.push(pcm))
 
     def call(self, event: ReplyCall) -> None:
         """More of a function call; after a cancel no new one is told of."""
@@ -161,9 +150,9 @@ class Response:
     def end(self, done: ReplyDone) -> ReplyStatus:
         """Close everything that was opened, and the response; the status that the client sees."""
         status = self._final_status(done.status)
-        if self._has_sound and not self._is_muted:
-            self._speak(self._part(), self._stretcher.finish())
-            self._sound(self._mouth.finish())
+        if self._sound.has_begun and not self._is_muted:
+            for audio in self._sound.finish():
+                self._speak(audio)
         self._move(Signal.END)
         self.item.status = "completed" if status == "completed" else "incomplete"
         if self.is_shown:
@@ -263,23 +252,17 @@ class Response:
         self._outbox.event("response.content_part.added", **told)
         return self.item.content[0]
 
-    def _speak(self, part: Content, samples: Samples) -> None:
-        """Gives samples out; from here on time is the client's, at the pace it hears."""
-        self._samples += len(samples)
-        part.audio_ms = self.sent_ms
-        if len(samples):
-            self._sound(self._mouth.speak(encode(samples, PCM_24K)))
+    def _speak(self, audio: bytes) -> None:
+        self._part().audio_ms = self.sent_ms
+        if audio:
+            delta = encode_audio(audio)
+            self._outbox.event("response.output_audio.delta", **self._in_part(), delta=delta)
 
     def _wire_part(self) -> Object:
         words = self.item.content[0].text or ""
         if self._is_spoken:
             return {"type": "audio", "transcript": words}
         return {"type": "text", "text": words}
-
-    def _sound(self, audio: bytes) -> None:
-        if audio:
-            delta = encode_audio(audio)
-            self._outbox.event("response.output_audio.delta", **self._in_part(), delta=delta)
 
     def _close_item(self) -> None:
         words = self.item.content[0].text or ""
