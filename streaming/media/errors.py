@@ -3,8 +3,7 @@
 MediaError
 ├── CodecError        bytes that are no whole number of samples, or no packet of their codec
 ├── FrameError        a picture that cannot be used, or is beyond a limit; names it
-├── PlayoutFullError  more speech waits to be played than may; names the limit
-└── WavError          a file that cannot be read as speech; names the file and what is wrong
+└── PlayoutFullError  more speech waits to be played than may; names the limit
 """
 
 
@@ -30,7 +29,3 @@ class FrameError(MediaError):
 
 class PlayoutFullError(MediaError):
     """More speech waits to be played than may; the message names the limit."""
-
-
-class WavError(MediaError):
-    """A file that cannot be used; the message names it, what is wrong and what would do."""

@@ -35,16 +35,15 @@ async def test_a_body_is_so_deep_and_no_deeper(path, depth):
         assert "more than 64 levels deep" in error["message"]
 
 
+NO_OBJECTS = ("{", "[]", "7", "null")
+
+
 # A secret may be asked for without a body.
 @pytest.mark.parametrize(
     ("path", "body"),
     [
         *((path, "") for path in (COMPLETIONS, CALLS)),
-        *(
-            (path, body)
-            for path in (SECRETS, COMPLETIONS, CALLS)
-            for body in ["{", "[]", "7", "null"]
-        ),
+        *((path, body) for path in (SECRETS, COMPLETIONS, CALLS) for body in NO_OBJECTS),
     ],
 )
 async def test_a_body_is_an_object(path, body):

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import soundfile
 from transformers import WhisperFeatureExtractor
 
 from server.demo import QUESTION
-from streaming.media.wav import read_wav
+from streaming.media.resample import resample
 from streaming.turns import smart_turn
 from streaming.turns.errors import NoJudgeError
 from streaming.turns.smart_turn import RATE_HZ, WINDOW_SAMPLES, SmartTurn, log_mel
@@ -23,7 +24,8 @@ def test_the_features_are_whispers():
 
 
 def test_a_whole_question_is_more_of_a_turn_than_half_of_one():
-    samples = read_wav(QUESTION, rate_hz=RATE_HZ)
+    recorded, rate_hz = soundfile.read(QUESTION, dtype="float32")
+    samples = resample(recorded, rate_hz, RATE_HZ)
     spoken = np.flatnonzero(np.abs(samples) > 0.05 * np.abs(samples).max())
     quiet = np.zeros(RATE_HZ // 5, dtype=np.float32)
     middle = (spoken[0] + spoken[-1]) // 2
